@@ -1,0 +1,79 @@
+/* LMDB behind a transaction that remembers its first error, so that callers are straight lines (the idea is Knot DNS's knot_lmdb).
+ * lmdb.h is included in db.c only. One process opens an environment. Sync modes are never weakened (no WRITEMAP, NOSYNC, NOMETASYNC,
+ * MAPASYNC, no DUPSORT), except that `volatile_store` allows NOSYNC for rehearsals in a memory file system. */
+#ifndef LIB_DB_H
+#define LIB_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/err.h"
+
+struct db;                          /* an environment with its named tables */
+struct db_value { const void *bytes; size_t n; };
+
+#define DB_TABLES_MAX 32
+#define DB_KEY_MAX 480
+
+struct db_options {
+	size_t size_max;            /* of the sparse map, bytes */
+	size_t reserve;             /* ordinary writes fail with ERR_FULL while fewer bytes than this are free in map or file system */
+	bool read_only;
+	bool volatile_store;        /* rehearsal: no sync */
+	const char *const *tables;  /* NULL-terminated names; opened (and made) at db_open; the index is the table number */
+};
+/* Opens (making the folder 0700 if missing). Refuses: network file systems (NFS, CIFS, FUSE, 9p: fstatfs), a folder that another process has open (lock file beside it, F_OFD_SETLK),
+ * a map that is damaged (ERR_CORRUPT). Messages say what to do. */
+int db_open(const char *dir, const struct db_options *options, struct db **ret_db, struct err *err);
+void db_close(struct db *db);
+/* Closes as a kill -9 would: nothing is flushed that was not committed. For rehearsal and crash tests. */
+void db_abandon(struct db *db);
+
+struct db_txn {
+	struct db *db;
+	void *txn;                  /* MDB_txn *; NULL when not begun */
+	int error;                  /* first error; every later call returns it and does nothing */
+	bool write, reserve;        /* reserve: may use the head-room (acknowledgements, admin) */
+};
+int db_begin(struct db *db, struct db_txn *txn);        /* one write transaction at a time, in one thread */
+int db_begin_read(struct db *db, struct db_txn *txn);
+/* Commits and syncs. ERR_FULL: nothing happened. ERR_UNSYNCED: a write or sync failed, the process must stop. For a read transaction: ends it. */
+int db_commit(struct db_txn *txn);
+void db_abort(struct db_txn *txn);                      /* safe when not begun or already ended */
+int db_renew(struct db_txn *txn);                       /* a read transaction: let go of the old snapshot, take a new one; values borrowed before are gone */
+
+/* OK or ERR_NOTFOUND (which is not remembered as an error). The value is borrowed until the transaction ends or, in a write transaction, until the next put or delete. */
+int db_get(struct db_txn *txn, int table, const void *key, size_t key_n, struct db_value *ret_value);
+int db_put(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n);
+/* Reserves n bytes for the caller to fill before the next call. */
+int db_put_room(struct db_txn *txn, int table, const void *key, size_t key_n, size_t n, void **ret_room);
+int db_append(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n); /* key after all others (MDB_APPEND); falls back to put */
+int db_del(struct db_txn *txn, int table, const void *key, size_t key_n);   /* ERR_NOTFOUND is not remembered */
+int db_count(struct db_txn *txn, int table, uint64_t *ret_n);
+int db_clear(struct db_txn *txn, int table);            /* empties a table (rebuild) */
+int db_last(struct db_txn *txn, int table, struct db_value *ret_key, struct db_value *ret_value); /* ERR_NOTFOUND when empty */
+
+/* Walks keys in order. Borrowed key/value as in db_get; deleting the current pair during a walk is allowed through db_cursor_del. */
+struct db_cursor { void *cursor; struct db_txn *txn; int table; struct db_value key, value; uint8_t prefix[DB_KEY_MAX]; size_t prefix_n; bool started; };
+int db_cursor_open(struct db_txn *txn, int table, struct db_cursor *cursor);
+void db_cursor_close(struct db_cursor *cursor);
+/* Positions at the first key >= key; next calls move on. Returns true while there is a pair whose key begins with the prefix. */
+bool db_seek(struct db_cursor *cursor, const void *key, size_t key_n, size_t prefix_n);
+bool db_next(struct db_cursor *cursor);
+bool db_prev(struct db_cursor *cursor);
+int db_cursor_del(struct db_cursor *cursor);
+/* for every pair whose key begins with the n bytes at prefix: DB_FOREACH(&cursor, &txn, TABLE, prefix, n) { … } (closes itself at the end; call db_cursor_close on break) */
+#define DB_FOREACH(cursor, txn, table, prefix, n) \
+	for (bool more_ = db_cursor_open((txn), (table), (cursor)) == 0 && db_seek((cursor), (prefix), (n), (n)); more_ || (db_cursor_close(cursor), false); more_ = db_next(cursor))
+
+/* Keys: composed, big-endian, so that memcmp order is the order of the parts. format: 'b' uint8_t, 'h' uint16_t, 'w' uint32_t, 'q' uint64_t, 't' int64_t moment
+ * (sign flipped), 's' string (NUL-terminated in the key: a shorter one sorts first, and prefixes are exact), 'm' bytes+size_t (last). Returns the length; 0 if it does not fit. */
+size_t db_key(uint8_t key[DB_KEY_MAX], const char *format, ...);
+
+struct db_info { uint64_t used, size_max, free_bytes; unsigned readers; uint64_t oldest_reader_lag; };
+int db_info(struct db *db, struct db_info *ret_info);
+int db_reader_check(struct db *db);
+int db_copy(struct db *db, const char *dir, struct err *err);    /* a consistent compact copy of the live environment (backup), synced */
+
+#endif
