@@ -1,0 +1,100 @@
+/* The broker's core: the log, everything folded from it, and the rules; no sockets, no clock of its own. The daemon (session.c …), `reentry rehearse`
+ * and the simulation drive the same functions.
+ *
+ * One turn:  core_begin → any number of core_publish / core_acked / core_delivered / core_fire / core_audit → core_commit → only then are receipts told
+ * and core_deliveries read. All of a turn is one LMDB write transaction and one sync (plus one of the key environment before it, when a case is new).
+ * Nothing that a turn decided may be shown to anybody before core_commit returned OK. One thread. */
+#ifndef BROKER_CORE_H
+#define BROKER_CORE_H
+
+#include "lib/arena.h"
+#include "lib/clock.h"
+#include "lib/err.h"
+#include "rules/policy.h"
+#include "rules/rules.h"
+
+struct core;
+
+struct core_options {
+	const char *dir;             /* of the store; keys in <dir>/../keys-… or `keys_dir`: an environment of its own */
+	const char *keys_dir;
+	size_t size_max, reserve;    /* bytes (lib/db.h) */
+	bool volatile_store;         /* rehearsal: no sync */
+	const uint8_t *master_key;   /* KEY_SIZE; wraps the case keys */
+	const uint8_t *signing_seed; /* KEY_SIZE; signs checkpoints; may be NULL (no checkpoints) */
+};
+
+/* Opens or makes the store; reads what it needs in time that does not grow with the log. policy: borrowed until core_set_policy or core_close.
+ * Appends nothing; the first core_begin of a store, or one after a change of the effective policy, appends a CONFIG record. policy_text: the effective configuration, for that record. */
+int core_open(const struct core_options *options, const struct policy *policy, const char *policy_text, struct core **ret_core, struct err *err);
+void core_close(struct core *core);
+void core_abandon(struct core *core);                       /* as a kill -9: what was not committed is gone */
+void core_set_policy(struct core *core, const struct policy *policy, const char *policy_text);  /* between turns */
+
+int core_begin(struct core *core, moment now);              /* recorded_at of the turn: the later of now and the last one (an earlier now is counted: core_status) */
+/* OK: everything of the turn is on disk. ERR_FULL: nothing happened, every receipt of the turn becomes refused/storage-full (the caller's to tell). ERR_UNSYNCED: stop the process. Others: nothing happened. */
+int core_commit(struct core *core);
+void core_rollback(struct core *core);
+
+struct core_receipt {
+	Reentry__Outcome__Value result;
+	uint64_t sequence;           /* 0: none */
+	const char *code;            /* literal or NULL */
+	const char *id;              /* of the event; "" if it could not be read; in the turn's arena, until the next core_begin */
+	const char *detail;          /* NULL if empty */
+};
+/* Takes in one event as it came (content: a packed Event; time: when the agency logged it). Unpacks with bounds, checks form, size (64 KiB), duplicate / id-conflict, then rules_publish.
+ * Every outcome is a receipt; the return value is not OK only where the turn cannot go on (ERR_FULL, ERR_CORRUPT, ERR_NOMEM …). */
+int core_publish(struct core *core, const struct agency *agency, const uint8_t *content, size_t n, moment time, struct core_receipt *ret_receipt);
+/* Something that could not even be read as an event (a bad JSON line in a rehearsal, an oversized item): recorded as refused. code: a literal. */
+int core_refuse(struct core *core, const struct agency *agency, const char *id, const char *code, const char *detail, struct core_receipt *ret_receipt);
+
+/* The agency's agent has these on disk. Unknown or repeated sequences are ignored. One ACKED record for those that were outstanding. */
+int core_acked(struct core *core, const char *agency, const uint64_t *sequences, size_t n);
+/* These were handed to the agency's connection since the last turn: one DELIVERED record. */
+int core_delivered(struct core *core, const char *agency, const uint64_t *sequences, size_t n);
+/* Fires every timer due at or before the turn's now. max: cases at most in this call (the loop goes on in the next turn); ret_more: there are more. */
+int core_fire(struct core *core, size_t max, bool *ret_more);
+moment core_next_due(struct core *core);                    /* MOMENT_NONE: nothing armed */
+/* Agency gets a snapshot of each of its current cases (operator's word). */
+int core_resend_cases(struct core *core, const char *agency, size_t *ret_n);
+/* Appends REPLAY, DENIED or ADMIN. */
+int core_audit(struct core *core, Reentry__RecordKind__Value kind, const Reentry__AuditRecord *body, const char *subject);
+
+/* --- reading; between turns -------------------------------------------------------------------------------------------- */
+
+struct core_delivery {
+	uint64_t sequence;
+	const Reentry__Delivery *delivery;   /* as the receiver may see it; in the caller's arena */
+	size_t size;                         /* packed size, about */
+};
+/* What is queued for the agency with sequence > after, in order, at most max_n and about max_bytes. */
+int core_deliveries(struct core *core, const char *agency, uint64_t after, size_t max_n, size_t max_bytes, struct arena *arena, struct core_delivery **ret_items, size_t *ret_n);
+/* Agencies for which the last committed turn queued something new (borrowed until the next core_begin). */
+int core_touched(struct core *core, const char *const **ret_agencies, size_t *ret_n);
+
+struct core_queue { const char *agency; uint64_t n, oldest_sequence; moment oldest_at; };
+int core_queues(struct core *core, struct arena *arena, struct core_queue **ret_queues, size_t *ret_n);
+struct core_timer { const char *subject, *kind, *ref; moment due; uint64_t n; };
+int core_timers(struct core *core, size_t max, struct arena *arena, struct core_timer **ret_timers, size_t *ret_n);
+struct core_status { uint64_t last_sequence, epoch, cases, map_used, map_max, clock_jumps; moment last_recorded_at; bool full; };
+int core_status(struct core *core, struct core_status *ret_status);
+
+/* A case's state, decrypted, in the arena. ERR_NOTFOUND, ERR_ERASED. */
+int core_case(struct core *core, const char *subject, struct arena *arena, Reentry__CaseState **ret_state);
+/* Cases the agency has a relation to, in order of reference, after `after` (NULL: from the start), at most max. */
+int core_cases_of(struct core *core, const char *agency, const char *after, size_t max, struct arena *arena, const char ***ret_subjects, size_t *ret_n);
+/* One record by position: header and, if it can be opened, body. OK, ERR_NOTFOUND, ERR_CORRUPT (hash does not match: never served), ERR_ERASED (header filled, body NULL). */
+struct core_record { const Reentry__Header *header; struct rules_record record; const void *body; size_t body_n; };
+int core_record(struct core *core, uint64_t position, struct arena *arena, struct core_record *ret_record);
+/* A case's records as the agency may see them, newest first, at most max: the timeline. Walks the chain of Header.previous. */
+int core_timeline(struct core *core, const char *subject, const struct agency *asking, size_t max, struct arena *arena, Reentry__Delivery ***ret_items, size_t *ret_n);
+
+/* --- rebuild (design.md 1) ------------------------------------------------------------------------------------------------ */
+
+/* Folds the whole log again into fresh projections. compare: into scratch space, and ret_difference tells the first difference to the live ones (NULL: equal) without changing anything;
+ * otherwise replaces them. Nothing compared derives from ciphertext or nonces. */
+int core_rebuild(struct core *core, bool compare, struct arena *arena, const char **ret_difference, struct err *err);
+int core_backup(struct core *core, const char *dir, struct err *err);
+
+#endif

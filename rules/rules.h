@@ -1,0 +1,119 @@
+/* The domain, pure: no clock, no socket, no store, no random number (design.md 1). This header is the map of rules/.
+ *
+ * The unit is one case. Its state is a Reentry__CaseState (proto/record.proto). Two functions decide, and hand out
+ * EVENT and TIMER records; one function evolves a state by a record and is the only one that changes it:
+ *
+ *   rules_publish   an agency's event   → verdict, and records: the event itself, then what it leads to
+ *   rules_fire      the clock           → records for every timer due at or before now
+ *   rules_acked     a watched delivery was acknowledged → records
+ *   rules_evolve    a record            → the state after it
+ *
+ * The deciding functions evolve `run->state` themselves, record by record, in the order in which they hand them out, so
+ * afterwards the state is the one that a rebuild gets by rules_evolve over the same records. Nothing is recomputed there.
+ */
+#ifndef RULES_RULES_H
+#define RULES_RULES_H
+
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "proto/record.pb-c.h"
+#include "rules/policy.h"
+
+#define RULES_VERSION 1
+
+/* A record that a decision has produced, in order. All memory is the run's arena's. */
+struct rules_record {
+	Reentry__RecordKind__Value kind;      /* EVENT or TIMER */
+	uint64_t position;
+	const char *agency;                   /* publisher: an agency id or the broker's id */
+	Reentry__Class__Value class;          /* whose key seals the body: the strictest class that it holds */
+	Reentry__EventRecord *event;          /* EVENT: content packed, routes, phase …: the body as it will be stored */
+	Reentry__TimerRecord *timer;          /* TIMER */
+	const Reentry__Event *envelope;       /* EVENT: event->content unpacked */
+};
+
+/* One decision on one case. The caller fills the first part; the rules fill the rest. */
+struct rules_run {
+	const struct policy *policy;
+	struct arena *arena;                  /* everything that is produced or grown in the state */
+	moment now;                           /* recorded_at of all records of this run */
+	uint64_t position;                    /* of the next record; counted up by the rules */
+	const char *subject;                  /* the case */
+	Reentry__CaseState *state;            /* NULL: the case does not exist; made in the arena when it is opened */
+	/* Another case that this one names (case.merged); NULL if not needed. See rules_needs_other. */
+	Reentry__CaseState *other;
+
+	struct rules_record *records; size_t n_records;
+	int error;                            /* ERR_NOMEM: throw the run away */
+};
+
+/* What the publisher is told (domain.md 3.4). For ACCEPTED and STALE the first record of the run is the event. For REFUSED with `record` also. */
+struct verdict {
+	Reentry__Outcome__Value result;       /* ACCEPTED, STALE or REFUSED; duplicates are found before */
+	const char *code;                     /* REFUSED: a literal */
+	char detail[256];                     /* "field: why", or a warning with ACCEPTED; may be empty */
+	uint64_t position;                    /* of the first record; 0 if there is none */
+};
+
+/* An event as it came in, checked for form (pb_unpack) but not for sense. agency: by the authenticated key. */
+struct rules_input {
+	const struct agency *agency;
+	const Reentry__Event *event;
+	const uint8_t *content; size_t content_n;   /* the bytes that event was unpacked from: stored as they are */
+	moment time;                                /* when the agency logged it */
+};
+
+/* Checks type, role, relation, values and slot in the order of domain.md 3.2, and if nothing is wrong records and applies the event and everything it leads to.
+ * A refusal leaves the state alone; it yields one EVENT record with outcome REFUSED so that it stands in the log.
+ * The caller has checked before: form, size, duplicate / id-conflict. Returns OK or run->error. */
+int rules_publish(struct rules_run *run, const struct rules_input *input, struct verdict *ret_verdict);
+/* Fires everything due at or before run->now, earliest first, including what firing arms. Bounded by RULES_FIRE_MAX. */
+int rules_fire(struct rules_run *run);
+#define RULES_FIRE_MAX 10000
+/* The agency has acknowledged the delivery of `position`, whose route had `watch`. */
+int rules_acked(struct rules_run *run, const char *agency, uint64_t position);
+/* The agency is given its current view of the case again (it lost its store): one case.snapshot, if it has a relation. */
+int rules_snapshot(struct rules_run *run, const char *agency);
+
+/* Evolves run->state (making it if the record opens the case) by one stored record: needs policy, arena, now (the record's time), position, subject, state. */
+int rules_evolve(struct rules_run *run, const struct rules_record *record);
+/* For a rebuild: fills in record->envelope from record->event->content. */
+int rules_record_load(struct rules_record *record, struct arena *arena);
+
+/* The subject of the second case that deciding on this event needs (case.merged, case.unmerged), or NULL. The caller loads it into run->other. */
+const char *rules_needs_other(const Reentry__Event *event, struct arena *arena);
+
+/* The earliest deadline of the case; MOMENT_NONE if there is none. The caller keeps an index of these. */
+moment rules_next_due(const Reentry__CaseState *state);
+
+/* The descriptor of a type's payload; NULL for an unknown type (json_payload_of). */
+const ProtobufCMessageDescriptor *rules_payload_of(const char *type);
+
+/* --- what an agency is shown: pure in (record, route, role, rules version) --------------------------------------- */
+
+/* The event as this receiver may see it: a new envelope in the arena with data reduced (need as CARE, offers without the case, minimum for employers …).
+ * role: of the receiver. `municipality` is NULL where the receiver must not learn it. ERR_NOTFOUND: nothing of it may be shown to it (any more). */
+struct shown { Reentry__Event *event; const uint8_t *content; size_t content_n; const char *municipality; bool has_phase; };
+int rules_show(const struct rules_record *record, const Reentry__Route *route, enum role role, struct arena *arena, struct shown *ret_shown);
+
+/* --- relations (domain.md 2) ---------------------------------------------------------------------------------------- */
+
+enum relation {
+	REL_CUSTODIAN = 1, REL_SUPERVISOR = 2, REL_AUTHORITY = 4, REL_MUNICIPALITY = 8, REL_CANDIDATE = 16, REL_PROVIDER = 32, REL_DESK = 64,
+	REL_ALL = 1 | 2 | 4 | 8 | 32 | 64,    /* "all relations" never includes candidates */
+	REL_NAMED = 128,                      /* no relation: named by the event itself (an offer that has ended, a case withdrawn) */
+};
+struct related { const struct agency *agency; uint32_t relations; };
+/* Every agency that has a relation to the case at `now`, sorted by id, each once. state NULL: none. */
+int relations_of(const Reentry__CaseState *state, const struct policy *policy, struct arena *arena, struct related **ret_related, size_t *ret_n);
+
+/* --- the case as a page (reentry case C; design.md 4) ---------------------------------------------------------------- */
+
+/* One JSON object, cut to what the agency may see; ERR_NOTFOUND if it has no relation (the same as no such case). */
+int rules_case_view(const Reentry__CaseState *state, const struct policy *policy, const struct agency *asking, moment now, struct arena *arena, char **ret_json);
+/* A work-list line of the case for an agency (reentry cases, reentry offers): one JSON object with the flags that filters use; ERR_NOTFOUND. */
+int rules_case_line(const Reentry__CaseState *state, const struct policy *policy, const struct agency *asking, moment now, struct arena *arena, char **ret_json);
+/* A human-readable name of a timer kind ("milestone", "offer-deadline"), for admin timers. */
+const char *rules_timer_name(uint32_t kind);
+
+#endif
