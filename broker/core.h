@@ -7,9 +7,12 @@
 #ifndef BROKER_CORE_H
 #define BROKER_CORE_H
 
+#include <stdbool.h>
+
 #include "lib/arena.h"
 #include "lib/clock.h"
 #include "lib/err.h"
+#include "proto/wire.pb-c.h"
 #include "rules/policy.h"
 #include "rules/rules.h"
 
