@@ -1,0 +1,46 @@
+/* Walking a message by its descriptor; shared by lib/pb*.c, lib/json*.c and their tests, nobody else. */
+#ifndef LIB_PB_FIELD_H
+#define LIB_PB_FIELD_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "lib/err.h"
+#include "lib/pb.h"
+
+/* The values of a field in one shape, whether it is singular or repeated. n is 0 when it is not set. Value i lies at
+ * first + i * size, as the C type that protobuf-c has for it. No field of ours is in a oneof. */
+struct pb_values {
+	const uint8_t *first;
+	size_t n, size;
+};
+struct pb_values pb_values(const void *message, const ProtobufCFieldDescriptor *field);
+/* Bytes that one value takes in the C struct. */
+size_t pb_value_size(ProtobufCType type);
+
+/* The value at a place that pb_values gave: PB_AT(int32_t, at), PB_AT(char *, at). */
+#define PB_AT(type, at) (*(type const *)(const void *)(at))
+
+/* Which of our value messages a type is; they are written as text in JSON. By name, so that lib/ needs no generated code. */
+enum pb_special { PB_PLAIN, PB_DATE, PB_MOMENT, PB_WHEN };
+enum pb_special pb_special(const ProtobufCMessageDescriptor *type);
+/* The value of field number `id` of a Date, Moment or When. False: not set. */
+bool pb_special_get(const ProtobufCMessage *message, unsigned id, int64_t *ret_value);
+
+/* The names of the fields around what is being looked at: "data.needs.from_date". */
+struct pb_path {
+	const char *name[PB_DEPTH_MAX + 2];
+	int depth;
+};
+/* False when it is as deep as it may be; names are borrowed. */
+bool pb_path_push(struct pb_path *path, const char *name);
+void pb_path_pop(struct pb_path *path);
+/* Sets err to "a.b.last: why" and returns code. last may be NULL; it may come from outside: it is cut to
+ * PB_NAME_SHOWN bytes, at a character. */
+int pb_path_fail(const struct pb_path *path, const char *last, const char *why, int code, struct err *err);
+#define PB_NAME_SHOWN 64
+
+#endif
