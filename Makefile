@@ -5,6 +5,7 @@
 #   WERROR=1      warnings are errors; a folder once built so stays so, until `make clean`
 #   CC=clang      gcc 12 and clang 14 both work
 #   V=1           shows the commands
+#   ONLY='lib'    of the archives only these have content: a test of lib builds while the rest does not
 #   T=name        one test (or fuzz target) of those that the target runs
 
 MAKEFLAGS += --no-builtin-rules
@@ -18,6 +19,7 @@ VARIANT ?= release
 BUILD   ?= build/$(VARIANT)
 # The default build leaves its programs at build/bin; every other folder has its own.
 BIN     := $(if $(filter build/release,$(BUILD)),build/bin,$(BUILD)/bin)
+ASAN_BUILD := $(if $(filter build/release,$(BUILD)),build/asan,$(BUILD)-asan)
 PREFIX  ?= /usr/local
 T       ?=
 ifeq ($(origin CC),default)
@@ -87,6 +89,11 @@ SIM_C      := $(wildcard tests/sim/*.c)
 SHIM_C     := $(wildcard tests/*/shim_*.c)
 CRASH_C    := $(filter-out $(SHIM_C),$(wildcard tests/crash/*.c))
 FAULTS_C   := $(filter-out $(SHIM_C),$(wildcard tests/faults/*.c))
+ONLY       ?= lib rules broker agents cli
+RULES_C    := $(if $(filter rules,$(ONLY)),$(RULES_C))
+BROKER_C   := $(if $(filter broker,$(ONLY)),$(BROKER_C))
+AGENTS_C   := $(if $(filter agents,$(ONLY)),$(AGENTS_C))
+CLI_C      := $(if $(filter cli,$(ONLY)),$(CLI_C))
 ALL_C      := $(LIB_C) $(RULES_C) $(BROKER_C) $(AGENTS_C) $(CLI_C) $(MAIN_C) $(UNIT_C) $(SUPPORT_C) \
               $(FUZZ_C) $(BENCH_C) $(BENCHSUP_C) $(SIM_C) $(CRASH_C) $(FAULTS_C) $(wildcard tests/support/corpus_main.c)
 OWN_FILES  := $(wildcard lib/*.[ch] rules/*.[ch] broker/*.[ch] agents/*.[ch] agents/adapters/*.[ch] cli/*.[ch] \
@@ -128,7 +135,7 @@ help:
 # One line of flags; everything depends on it, so a changed flag rebuilds and an unchanged one does not.
 STAMP := $(BUILD)/flags
 FLAGS_NOW := $(CC) | $(CFLAGS_ALL) | $(LDFLAGS_ALL) | $(PKG_LIBS)
-NO_BUILD_GOALS := clean deps help lint format check quick demo asan coverage fuzz valgrind
+NO_BUILD_GOALS := clean deps help format check quick demo asan coverage fuzz valgrind
 ifneq ($(filter-out $(NO_BUILD_GOALS),$(or $(MAKECMDGOALS),all)),)
 $(shell mkdir -p $(BUILD); printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' >$(BUILD)/flags.new; \
         cmp -s $(BUILD)/flags.new $(STAMP) || cp $(BUILD)/flags.new $(STAMP); rm -f $(BUILD)/flags.new)
@@ -221,9 +228,10 @@ DEPFILES := $(patsubst %.o,%.d,$(call obj,$(ALL_C)) $(GEN_O))
 
 export T N SEED SECONDS
 RUN = BUILD=$(abspath $(BUILD)) BIN=$(abspath $(BIN)) CC='$(CC)' PYTHON=$(PYTHON) tests/run
-SUB = +@$(MAKE) --no-print-directory
+JOBS ?= $(shell nproc)
+SUB = +@$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
 
-.PHONY: deps demo quick check check-run quick-run asan asan-run valgrind fuzz fuzz-run corpus bench sim crash faults \
+.PHONY: deps demo unit quick check check-run quick-run asan asan-run valgrind fuzz fuzz-run corpus bench sim crash faults \
         lint format coverage coverage-run install clean
 
 ## make                   the three programs, in build/bin
@@ -243,17 +251,21 @@ quick:
 quick-run: tests
 	@$(RUN) lint unit scenarios
 
+## make unit T=name       unit tests, or one of them
+unit: $(if $(T),$(filter %/$(T) %/test_$(T),$(UNIT_BIN)),$(UNIT_BIN))
+	@$(RUN) unit
+
 ## make check             everything; the last line is the sum of all suites
 check:
 	@.ci/deps
 	$(SUB) WERROR=1 tests
-	$(SUB) VARIANT=asan BUILD=$(BUILD)-asan asan-build
-	@ASAN_BUILD=$(abspath $(BUILD)-asan) $(RUN) all
+	$(SUB) VARIANT=asan BUILD=$(ASAN_BUILD) WERROR=1 asan-build
+	@ASAN_BUILD=$(abspath $(ASAN_BUILD)) $(RUN) all
 
 ## make asan              the quick tests and the fuzz corpora under AddressSanitizer and UBSan
 asan:
-	$(SUB) VARIANT=asan BUILD=$(BUILD)-asan asan-build
-	@ASAN_BUILD=$(abspath $(BUILD)-asan) $(RUN) asan corpus
+	$(SUB) VARIANT=asan BUILD=$(ASAN_BUILD) asan-build
+	@ASAN_BUILD=$(abspath $(ASAN_BUILD)) $(RUN) asan corpus
 .PHONY: asan-build
 asan-build: $(UNIT_BIN) $(CORPUS_BIN)
 
@@ -286,7 +298,7 @@ faults: all $(FAULTS_BIN) $(SHIM_SO)
 	@$(RUN) faults
 
 ## make lint              layering, headers, banned calls, sizes
-lint:
+lint: $(GEN_H)
 	@$(RUN) lint
 
 ## make format            clang-format over our sources
