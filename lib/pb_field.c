@@ -64,6 +64,30 @@ bool pb_special_get(const ProtobufCMessage *message, unsigned id, int64_t *ret_v
 	return true;
 }
 
+size_t pb_utf8_size(const uint8_t *at, size_t n)
+{
+	static const struct { uint8_t mask, lead; uint32_t min; } shapes[] = {
+		{0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000},
+	};
+	if (at[0] < 0x80)
+		return 1;
+	for (size_t more = 1; more <= 3; more++) {
+		if ((at[0] & shapes[more - 1].mask) != shapes[more - 1].lead)
+			continue;
+		if (n <= more)
+			return 0;
+		uint32_t code = at[0] & (uint8_t)~shapes[more - 1].mask;
+		for (size_t i = 1; i <= more; i++) {
+			if ((at[i] & 0xc0) != 0x80)
+				return 0;
+			code = code << 6 | (at[i] & 0x3f);
+		}
+		bool surrogate = code >= 0xd800 && code <= 0xdfff;
+		return code < shapes[more - 1].min || code > 0x10ffff || surrogate ? 0 : more + 1;
+	}
+	return 0;
+}
+
 bool pb_path_push(struct pb_path *path, const char *name)
 {
 	if ((size_t)path->depth == sizeof path->name / sizeof *path->name)

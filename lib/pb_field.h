@@ -30,6 +30,9 @@ enum pb_special pb_special(const ProtobufCMessageDescriptor *type);
 /* The value of field number `id` of a Date, Moment or When. False: not set. */
 bool pb_special_get(const ProtobufCMessage *message, unsigned id, int64_t *ret_value);
 
+/* Bytes of the UTF-8 character at `at`, of which n >= 1 bytes are there; 0 if it is none: no overlong forms, no surrogates, nothing above U+10FFFF. */
+size_t pb_utf8_size(const uint8_t *at, size_t n);
+
 /* The names of the fields around what is being looked at: "data.needs.from_date". */
 struct pb_path {
 	const char *name[PB_DEPTH_MAX + 2];

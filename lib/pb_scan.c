@@ -87,35 +87,12 @@ static bool fits(ProtobufCType type, uint64_t value)
 	}
 }
 
-/* Bytes of the character at `at`, 0 if it is none: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static size_t utf8_size(const uint8_t *at, size_t n)
-{
-	static const struct { uint8_t mask, lead; uint32_t min; } shapes[] = {
-		{0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000},
-	};
-	for (size_t more = 1; more <= 3; more++) {
-		if ((at[0] & shapes[more - 1].mask) != shapes[more - 1].lead)
-			continue;
-		if (n <= more)
-			return 0;
-		uint32_t code = at[0] & (uint8_t)~shapes[more - 1].mask;
-		for (size_t i = 1; i <= more; i++) {
-			if ((at[i] & 0xc0) != 0x80)
-				return 0;
-			code = code << 6 | (at[i] & 0x3f);
-		}
-		bool surrogate = code >= 0xd800 && code <= 0xdfff;
-		return code < shapes[more - 1].min || code > 0x10ffff || surrogate ? 0 : more + 1;
-	}
-	return 0;
-}
-
 static const char *text_problem(struct input text)
 {
 	while (text.at < text.end) {
 		if (*text.at == 0)
 			return "a NUL character in text";
-		size_t size = *text.at < 0x80 ? 1 : utf8_size(text.at, (size_t)(text.end - text.at));
+		size_t size = *text.at < 0x80 ? 1 : pb_utf8_size(text.at, (size_t)(text.end - text.at));
 		if (size == 0)
 			return "text that is not UTF-8";
 		text.at += size;
