@@ -1,6 +1,7 @@
 /* LMDB behind a transaction that remembers its first error, so that callers are straight lines (the idea is Knot DNS's knot_lmdb).
  * lmdb.h is included in db.c only. One process opens an environment. Sync modes are never weakened (no WRITEMAP, NOSYNC, NOMETASYNC,
- * MAPASYNC, no DUPSORT), except that `volatile_store` allows NOSYNC for rehearsals in a memory file system. */
+ * MAPASYNC, no DUPSORT), except that `volatile_store` allows NOSYNC for rehearsals in a memory file system.
+ * One thread, except that a read transaction may be used by another thread as long as it is used by one at a time. What each failure means: docs/durability.md. */
 #ifndef LIB_DB_H
 #define LIB_DB_H
 
@@ -15,35 +16,46 @@ struct db_value { const void *bytes; size_t n; };
 
 #define DB_TABLES_MAX 32
 #define DB_KEY_MAX 480
+#define DB_READERS_MAX 256          /* read transactions at one time; one more is ERR_AGAIN */
 
 struct db_options {
 	size_t size_max;            /* of the sparse map, bytes */
 	size_t reserve;             /* ordinary writes fail with ERR_FULL while fewer bytes than this are free in map or file system */
 	bool read_only;
 	bool volatile_store;        /* rehearsal: no sync */
+	/* read_only: several may read, none while one writes; needs no right to write in the folder; all tables must be there; size_max 0 takes the store's own */
 	const char *const *tables;  /* NULL-terminated names; opened (and made) at db_open; the index is the table number */
 };
 /* Opens (making the folder 0700 if missing). Refuses: network file systems (NFS, CIFS, FUSE, 9p: fstatfs), a folder that another process has open (lock file beside it, F_OFD_SETLK),
- * a map that is damaged (ERR_CORRUPT). Messages say what to do. */
+ * a map that is damaged, cut short, or gone where one was (ERR_CORRUPT). Messages say what to do. ERR_BUSY, ERR_DENIED, ERR_IO, ERR_INVALID, ERR_NOMEM, ERR_FULL. */
 int db_open(const char *dir, const struct db_options *options, struct db **ret_db, struct err *err);
-void db_close(struct db *db);
-/* Closes as a kill -9 would: nothing is flushed that was not committed. For rehearsal and crash tests. */
+void db_close(struct db *db);       /* takes; every transaction must have ended; NULL is allowed */
+/* Closes as a kill -9 would: nothing is flushed that was not committed. For rehearsal and crash tests. Ends a running write transaction (its later calls return ERR_CLOSED). */
 void db_abandon(struct db *db);
 
 struct db_txn {
 	struct db *db;
 	void *txn;                  /* MDB_txn *; NULL when not begun */
 	int error;                  /* first error; every later call returns it and does nothing */
-	bool write, reserve;        /* reserve: may use the head-room (acknowledgements, admin) */
+	bool write, reserve;        /* reserve: may use the head-room (acknowledgements, admin); set it after db_begin, before the first put */
+	bool measured;              /* private: room is known */
+	uint64_t room;              /* private: bytes that an ordinary transaction may still put */
 };
-int db_begin(struct db *db, struct db_txn *txn);        /* one write transaction at a time, in one thread */
+/* Both fill *txn, also on failure: the calls that follow then return the same error. db_begin: one write transaction at a time, in one thread (else ERR_BUSY);
+ * ERR_UNSYNCED for ever after a commit that returned it. The struct must not move until the transaction has ended. */
+int db_begin(struct db *db, struct db_txn *txn);
 int db_begin_read(struct db *db, struct db_txn *txn);
-/* Commits and syncs. ERR_FULL: nothing happened. ERR_UNSYNCED: a write or sync failed, the process must stop. For a read transaction: ends it. */
+/* Commits and syncs; the transaction has ended, whatever is returned. ERR_FULL: nothing happened, the store can go on. ERR_UNSYNCED: a write or sync failed, or it is not
+ * known whether the commit is on disk: the process must stop. An error that an earlier call returned: nothing happened. For a read transaction: ends it. */
 int db_commit(struct db_txn *txn);
+/* Whether an ordinary write would be refused now for lack of room (options.reserve). Cheap: one statvfs. For a caller whose transaction mixes what may use the head-room with what may not. */
+bool db_low(struct db *db);
 void db_abort(struct db_txn *txn);                      /* safe when not begun or already ended */
-int db_renew(struct db_txn *txn);                       /* a read transaction: let go of the old snapshot, take a new one; values borrowed before are gone */
+int db_renew(struct db_txn *txn);                       /* a read transaction: let go of the old snapshot, take a new one; values borrowed before are gone, cursors must be closed before */
 
-/* OK or ERR_NOTFOUND (which is not remembered as an error). The value is borrowed until the transaction ends or, in a write transaction, until the next put or delete. */
+/* Keys have 1 to DB_KEY_MAX bytes; others are ERR_INVALID and remembered, so that the 0 of a db_key that did not fit is never taken for "all".
+ * Errors that are remembered: ERR_INVALID, ERR_FULL, ERR_NOMEM, ERR_TOOBIG (one transaction changed too many pages), ERR_CORRUPT, ERR_UNSYNCED, ERR_CLOSED. None of these calls allocates, but for LMDB's pages.
+ * OK or ERR_NOTFOUND (which is not remembered as an error). The value is borrowed until the transaction ends or, in a write transaction, until the next put or delete. */
 int db_get(struct db_txn *txn, int table, const void *key, size_t key_n, struct db_value *ret_value);
 int db_put(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n);
 /* Reserves n bytes for the caller to fill before the next call. */
@@ -54,12 +66,15 @@ int db_count(struct db_txn *txn, int table, uint64_t *ret_n);
 int db_clear(struct db_txn *txn, int table);            /* empties a table (rebuild) */
 int db_last(struct db_txn *txn, int table, struct db_value *ret_key, struct db_value *ret_value); /* ERR_NOTFOUND when empty */
 
-/* Walks keys in order. Borrowed key/value as in db_get; deleting the current pair during a walk is allowed through db_cursor_del. */
+/* Walks keys in order. Borrowed key/value as in db_get; deleting the current pair during a walk is allowed through db_cursor_del (then the value is gone and db_next gives the
+ * pair behind it), and so are other changes. Close it before its transaction ends. Errors end the walk and are remembered in the transaction: look at txn->error, or let db_commit tell. */
 struct db_cursor { void *cursor; struct db_txn *txn; int table; struct db_value key, value; uint8_t prefix[DB_KEY_MAX]; size_t prefix_n; bool started; };
 int db_cursor_open(struct db_txn *txn, int table, struct db_cursor *cursor);
 void db_cursor_close(struct db_cursor *cursor);
-/* Positions at the first key >= key; next calls move on. Returns true while there is a pair whose key begins with the prefix. */
+/* Positions at the first key >= key; next calls move on. Returns true while there is a pair whose key begins with the prefix (the first prefix_n bytes of key).
+ * key NULL: the first pair of the table, no prefix. An empty key that is not NULL is ERR_INVALID (see db_get). After a false, seek again before moving. */
 bool db_seek(struct db_cursor *cursor, const void *key, size_t key_n, size_t prefix_n);
+bool db_seek_last(struct db_cursor *cursor, const void *prefix, size_t prefix_n);   /* positions at the last pair with that prefix; NULL: of the table */
 bool db_next(struct db_cursor *cursor);
 bool db_prev(struct db_cursor *cursor);
 int db_cursor_del(struct db_cursor *cursor);
@@ -71,9 +86,18 @@ int db_cursor_del(struct db_cursor *cursor);
  * (sign flipped), 's' string (NUL-terminated in the key: a shorter one sorts first, and prefixes are exact), 'm' bytes+size_t (last). Returns the length; 0 if it does not fit. */
 size_t db_key(uint8_t key[DB_KEY_MAX], const char *format, ...);
 
+/* used: bytes of pages that hold data; free_bytes: what can still be written, head-room included (map, file system and free pages taken together); readers: running read
+ * transactions, oldest_reader_lag: how many commits the oldest of them is behind (it keeps every page freed since). Walks the list of free pages. */
 struct db_info { uint64_t used, size_max, free_bytes; unsigned readers; uint64_t oldest_reader_lag; };
 int db_info(struct db *db, struct db_info *ret_info);
-int db_reader_check(struct db *db);
-int db_copy(struct db *db, const char *dir, struct err *err);    /* a consistent compact copy of the live environment (backup), synced */
+int db_reader_check(struct db *db);                              /* frees the slots of dead readers: at start and each minute */
+/* A consistent compact copy of the live environment (backup), synced: DIR/data.mdb appears when it is complete. Makes DIR (0700) if missing; ERR_EXISTS when one is there.
+ * Reads one snapshot from begin to end; may run in another thread, blocks its caller. Copied pair by pair: bytes of deleted pairs are not in it. */
+int db_copy(struct db *db, const char *dir, struct err *err);
+/* Replaces the store's file by such a copy, so that no byte of a deleted pair is left in it (LMDB's free pages and page gaps keep them, and its own compact copy copies the gaps). No transaction may be
+ * running. Either the old file or the new one is there after a crash. An error before the exchange leaves all as it was; ERR_UNSYNCED: stop the process. */
+int db_rewrite(struct db *db, struct err *err);
+/* The name of the network (or user-space) file system with that statfs f_type, or NULL for others: what db_open refuses. */
+const char *db_network_file_system(uint64_t type);
 
 #endif
