@@ -232,7 +232,7 @@ JOBS ?= $(shell nproc)
 SUB = +@$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
 
 .PHONY: deps demo unit quick check check-run quick-run asan asan-run valgrind fuzz fuzz-run corpus bench sim crash faults \
-        lint format coverage coverage-run install clean
+        lint analyze format coverage coverage-run install clean
 
 ## make                   the three programs, in build/bin
 ## make deps              installs what is missing (apt)
@@ -300,6 +300,10 @@ faults: all $(FAULTS_BIN) $(SHIM_SO)
 ## make lint              layering, headers, banned calls, sizes
 lint: $(GEN_H)
 	@$(RUN) lint
+
+## make analyze T=tool    gcc -fanalyzer, clang, clang-tidy, cppcheck: those that are installed
+analyze: $(GEN_H)
+	@BUILD=$(abspath $(BUILD)) tests/lint/analyze
 
 ## make format            clang-format over our sources
 format:

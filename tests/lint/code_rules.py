@@ -49,7 +49,7 @@ BANNED = [
     ("system popen", EVERYWHERE, (), "posix_spawn or fork and exec, without a shell"),
     ("alloca", EVERYWHERE, (), "an arena or a named bound"),
     ("tmpnam tempnam mktemp", EVERYWHERE, (), "mkstemp or mkdtemp"),
-    ("signal bsd_signal", EVERYWHERE, (), "sigaction"),
+    (r"signal(?!\s*\([^()]*,\s*SIG_(?:DFL|IGN)\s*\))", EVERYWHERE, (), "sigaction; signal() only with SIG_DFL or SIG_IGN"),
     ("vfork setjmp longjmp", EVERYWHERE, (), "return an error"),
     ("exit _exit abort quick_exit", LIBRARIES, ("lib/daemon.c",), "return an error: programs decide to end"),
     ("printf puts putchar perror syslog", LIBRARIES, ("lib/log.c",), "return a struct err: programs speak"),
