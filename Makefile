@@ -314,7 +314,7 @@ coverage:
 	$(SUB) VARIANT=coverage BUILD=build/coverage coverage-run
 coverage-run: tests
 	@find $(BUILD) -name '*.gcda' -delete
-	@$(RUN) unit scenarios e2e
+	-@$(RUN) unit scenarios e2e
 	@$(PYTHON) tests/lint/coverage.py $(BUILD)
 
 ## make install           DESTDIR, PREFIX
@@ -338,7 +338,6 @@ clean:
 ## make compile_commands.json   for clangd and clang-tidy
 .PHONY: compile_commands.json
 compile_commands.json: $(GEN_H)
-	@{ echo '['; sep=''; for f in $(ALL_C); do \
-	  printf '%s{"directory":"%s","file":"%s","command":"%s -c %s"}' "$$sep" '$(CURDIR)' "$$f" \
-	    '$(subst ",\",$(CC) $(CFLAGS_ALL))' "$$f" | sed 's|"\\"|\\"|g'; sep=',
-	'; done; echo; echo ']'; } >$@
+	@COMMAND='$(subst ','\'',$(CC) $(CFLAGS_ALL) -c)' $(PYTHON) -c 'import json, os, sys; print(json.dumps( \
+	  [{"directory": os.getcwd(), "file": f, "command": os.environ["COMMAND"] + " " + f} for f in sys.argv[1:]], indent=1))' \
+	  $(ALL_C) >$@
