@@ -169,10 +169,7 @@ static int sync_folder_of(const char *path)
 
 	if (slash && (size_t)(slash - path) >= sizeof folder)
 		return -1;
-	if (!slash)
-		strcpy(folder, ".");
-	else
-		(void)snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path); /* checked above */
+	(void)snprintf(folder, sizeof folder, "%.*s", !slash || slash == path ? 1 : (int)(slash - path), slash ? path : "."); /* checked above */
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;

@@ -1,4 +1,4 @@
-/* ZeroMQ, all of it: zmq.h is included in wire.c only. One context per process; all sockets in one thread (the loop's). CURVE always; there is no way
+/* ZeroMQ, all of it: zmq.h is included in wire*.c only. One context per process; all sockets in one thread (the loop's). CURVE always; there is no way
  * to make a socket without it. Every socket option that matters is set explicitly (struct wire_tuning). libzmq aborts when its own allocations fail:
  * that counts as a kill -9. */
 #ifndef LIB_WIRE_H
@@ -36,7 +36,7 @@ void wire_free(struct wire *wire);                      /* after its servers and
 /* Who has this key? Called for each handshake with the client's public key (Z85, 40 characters) and address. The name returned becomes
  * wire_message.user; NULL: refused (ZAP 400: the client is told and does not get in). Borrowed until the call returns. At most WIRE_USER_MAX characters. */
 typedef const char *wire_who_fn(void *context, const char *curve_public, const char *address);
-#define WIRE_USER_MAX 63
+#define WIRE_USER_MAX 127
 
 struct wire_server;
 /* ready: called by the loop while there are messages (wire_receive until ERR_AGAIN, or as many as the caller takes in one turn). One server per context. */
@@ -89,7 +89,7 @@ struct wire_client_options {
 };
 int wire_client_new(struct wire *wire, const struct wire_client_options *options, const struct wire_handlers *handlers, void *context,
                     struct wire_client **ret_client, struct err *err);
-void wire_client_free(struct wire_client *client);      /* may be called from a handler, not from within `message` of another thread */
+void wire_client_free(struct wire_client *client);      /* may be called from its own handlers */
 bool wire_client_up(const struct wire_client *client);
 /* Never waits. OK: queued. ERR_CLOSED: not connected. ERR_AGAIN: the queue (hwm) is full. ERR_TOOBIG: over frame_max. Copies. */
 int wire_client_send(struct wire_client *client, const void *bytes, size_t n);
