@@ -110,12 +110,22 @@ static const char *read_recorded(struct reader *reader, const struct json_node *
 	return read_moment(node, &reader->out->recorded_at);
 }
 
+static bool is_digits(const struct json_node *node, size_t n)
+{
+	if (node->kind != NODE_STRING || node->n != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (node->text[i] < '0' || node->text[i] > '9')
+			return false;
+	return true;
+}
+
 static const char *read_sequence(struct reader *reader, const struct json_node *node, size_t offset)
 {
 	static const char problem[] = "not a sequence (20 digits)";
 	uint64_t sequence = 0;
 	(void)offset;
-	if (node->kind != NODE_STRING || node->n != SEQUENCE_DIGITS || strspn(node->text, "0123456789") != SEQUENCE_DIGITS)
+	if (!is_digits(node, SEQUENCE_DIGITS))
 		return problem;
 	for (const char *at = node->text; *at != '\0'; at++)
 		if (__builtin_mul_overflow(sequence, 10, &sequence) || __builtin_add_overflow(sequence, (uint64_t)(*at - '0'), &sequence))
@@ -174,7 +184,7 @@ static const char *read_slot_version(struct reader *reader, const struct json_no
 static const char *read_municipality(struct reader *reader, const struct json_node *node, size_t offset)
 {
 	(void)offset;
-	if (node->kind != NODE_STRING || node->n != 4 || strspn(node->text, "0123456789") != 4)
+	if (!is_digits(node, 4))
 		return "not a municipality code (4 digits)";
 	reader->out->municipality = node->text;
 	return NULL;

@@ -32,10 +32,10 @@ void json_put_real(struct buf *out, double number)
 		(void)buf_text(out, "null");
 		return;
 	}
-	(void)snprintf(text, sizeof text - 2, "%.17g", number); /* 24 characters at most */
-	if (strpbrk(text, ".e") == NULL)
-		strcat(text, ".0");
+	(void)snprintf(text, sizeof text, "%.17g", number); /* 24 characters at most */
 	(void)buf_text(out, text);
+	if (strpbrk(text, ".e") == NULL)
+		(void)buf_text(out, ".0");
 }
 
 static void put_escaped(struct buf *out, uint8_t byte)
