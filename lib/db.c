@@ -1,5 +1,6 @@
 #include "lib/db.h"
 
+#include <lmdb.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -22,6 +23,12 @@ static int remember(struct db_txn *txn, int rc)
 	if (code == ERR_UNSYNCED)
 		txn->db->unsynced = true;
 	return txn->error;
+}
+
+/* For LMDB, which takes no const but does not write through it. */
+static MDB_val val(const void *bytes, size_t n)
+{
+	return (MDB_val){ n, (void *)(uintptr_t)bytes };
 }
 
 static int unusable(const struct db_txn *txn)
@@ -158,7 +165,7 @@ int db_renew(struct db_txn *txn)
 
 int db_get(struct db_txn *txn, int table, const void *key, size_t key_n, struct db_value *ret_value)
 {
-	MDB_val name = db_val(key, key_n), value;
+	MDB_val name = val(key, key_n), value;
 	int error = unusable(txn);
 	int rc;
 
@@ -190,22 +197,22 @@ static int put(struct db_txn *txn, int table, MDB_val key, MDB_val *value, unsig
 
 int db_put(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n)
 {
-	MDB_val data = db_val(value, n);
+	MDB_val data = val(value, n);
 
-	return put(txn, table, db_val(key, key_n), &data, 0);
+	return put(txn, table, val(key, key_n), &data, 0);
 }
 
 int db_append(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n)
 {
-	MDB_val data = db_val(value, n);
+	MDB_val data = val(value, n);
 
-	return put(txn, table, db_val(key, key_n), &data, MDB_APPEND);
+	return put(txn, table, val(key, key_n), &data, MDB_APPEND);
 }
 
 int db_put_room(struct db_txn *txn, int table, const void *key, size_t key_n, size_t n, void **ret_room)
 {
-	MDB_val data = db_val(NULL, n);
-	int error = put(txn, table, db_val(key, key_n), &data, MDB_RESERVE);
+	MDB_val data = val(NULL, n);
+	int error = put(txn, table, val(key, key_n), &data, MDB_RESERVE);
 
 	if (error == OK)
 		*ret_room = data.mv_data;
@@ -214,7 +221,7 @@ int db_put_room(struct db_txn *txn, int table, const void *key, size_t key_n, si
 
 int db_del(struct db_txn *txn, int table, const void *key, size_t key_n)
 {
-	MDB_val name = db_val(key, key_n);
+	MDB_val name = val(key, key_n);
 	int error = unusable(txn);
 
 	if (error != OK)
@@ -329,7 +336,7 @@ bool db_seek(struct db_cursor *cursor, const void *key, size_t key_n, size_t pre
 {
 	if (!set_prefix(cursor, key, key_n, prefix_n))
 		return false;
-	return key == NULL ? move_within(cursor, db_val(NULL, 0), MDB_FIRST) : move_within(cursor, db_val(key, key_n), MDB_SET_RANGE);
+	return key == NULL ? move_within(cursor, val(NULL, 0), MDB_FIRST) : move_within(cursor, val(key, key_n), MDB_SET_RANGE);
 }
 
 bool db_seek_last(struct db_cursor *cursor, const void *prefix, size_t prefix_n)
@@ -345,19 +352,19 @@ bool db_seek_last(struct db_cursor *cursor, const void *prefix, size_t prefix_n)
 	while (n > 0 && behind[n - 1] == 0xff)
 		n--;
 	if (n == 0)
-		return move_within(cursor, db_val(NULL, 0), MDB_LAST);
+		return move_within(cursor, val(NULL, 0), MDB_LAST);
 	behind[n - 1]++;
-	return move_within(cursor, db_val(NULL, 0), move(cursor, db_val(behind, n), MDB_SET_RANGE) ? MDB_PREV : MDB_LAST);
+	return move_within(cursor, val(NULL, 0), move(cursor, val(behind, n), MDB_SET_RANGE) ? MDB_PREV : MDB_LAST);
 }
 
 bool db_next(struct db_cursor *cursor)
 {
-	return cursor->started && move_within(cursor, db_val(NULL, 0), MDB_NEXT);
+	return cursor->started && move_within(cursor, val(NULL, 0), MDB_NEXT);
 }
 
 bool db_prev(struct db_cursor *cursor)
 {
-	return cursor->started && move_within(cursor, db_val(NULL, 0), MDB_PREV);
+	return cursor->started && move_within(cursor, val(NULL, 0), MDB_PREV);
 }
 
 int db_cursor_del(struct db_cursor *cursor)

@@ -46,7 +46,7 @@ struct db_txn {
 int db_begin(struct db *db, struct db_txn *txn);
 int db_begin_read(struct db *db, struct db_txn *txn);
 /* Commits and syncs; the transaction has ended, whatever is returned. ERR_FULL: nothing happened, the store can go on. ERR_UNSYNCED: a write or sync failed, or it is not
- * known whether the commit is on disk: the process must stop. An error that an earlier call returned: nothing happened. For a read transaction: ends it. */
+ * known whether the commit is on disk: the process must stop (nothing can be written any more, and perhaps nothing read). An error that an earlier call returned: nothing happened. For a read transaction: ends it. */
 int db_commit(struct db_txn *txn);
 /* Whether an ordinary write would be refused now for lack of room (options.reserve). Cheap: one statvfs. For a caller whose transaction mixes what may use the head-room with what may not. */
 bool db_low(struct db *db);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,9 +59,12 @@ struct reader_scan { size_t last, oldest; unsigned n; };
 static int scan_reader(const char *line, void *context)
 {
 	struct reader_scan *scan = context;
+	const char *last = strrchr(line, ' '); /* "<pid> <thread> <txnid>\n" */
+	char *end;
 	size_t at;
 
-	if (sscanf(line, "%*d %*x %zu", &at) != 1)
+	at = last == NULL ? 0 : strtoull(last + 1, &end, 10);
+	if (last == NULL || end == last + 1 || *end != '\n')
 		return 0; /* the title, or a slot that reads nothing now */
 	scan->n++;
 	if (at < scan->oldest)

@@ -1,15 +1,13 @@
-/* An environment and what db.c needs to know of it. Private to lib/db*.c; the one place that includes lmdb.h. */
+/* An environment and what db.c needs to know of it. Private to lib/db*.c. */
 #ifndef LIB_DB_ENV_H
 #define LIB_DB_ENV_H
-
-#include <lmdb.h>
 
 #include "lib/db.h"
 #include "lib/db_folder.h"
 
 struct db {
-	MDB_env *env;               /* NULL after a db_rewrite that could not open what it had made */
-	MDB_dbi tables[DB_TABLES_MAX];
+	struct MDB_env *env;        /* NULL after a db_rewrite that could not open what it had made */
+	unsigned tables[DB_TABLES_MAX]; /* MDB_dbi */
 	char *names[DB_TABLES_MAX]; /* owned */
 	size_t n_tables, size_max, reserve, page_size;
 	struct db_folder folder;
@@ -23,11 +21,5 @@ struct db {
 int db_code(const struct db *db, int rc);
 /* Bytes that can still be written; counts free pages only as far as needed to know whether there are `enough`. */
 uint64_t db_free_bytes(struct db *db, uint64_t enough);
-
-/* For LMDB, which takes no const but does not write through it. */
-static inline MDB_val db_val(const void *bytes, size_t n)
-{
-	return (MDB_val){ n, (void *)(uintptr_t)bytes };
-}
 
 #endif

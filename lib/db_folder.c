@@ -70,26 +70,33 @@ static int check_file_system(const struct db_folder *folder, struct err *err)
 	return OK;
 }
 
-/* Who wrote "pid N made M" last; 0, false for an empty or strange file. */
+#define OWNER_FORMAT "pid %10ld made %d\n" /* of constant length: a later writer leaves nothing of an earlier one */
+#define OWNER_SIZE 22
+
+/* Who wrote that last; 0, false for an empty or strange file. */
 static void read_owner(int fd, long *ret_pid, bool *ret_made)
 {
-	char text[64];
-	ssize_t n = pread(fd, text, sizeof text - 1, 0);
-	int made = 0;
+	char text[OWNER_SIZE + 1] = "", again[64];
 
 	*ret_pid = 0;
-	text[n > 0 ? n : 0] = '\0';
-	if (sscanf(text, "pid %ld made %d", ret_pid, &made) != 2)
+	*ret_made = false;
+	if (pread(fd, text, OWNER_SIZE, 0) != OWNER_SIZE)
+		return;
+	*ret_pid = strtol(text + 4, NULL, 10);
+	*ret_made = text[OWNER_SIZE - 2] == '1';
+	(void)snprintf(again, sizeof again, OWNER_FORMAT, *ret_pid, *ret_made); /* longer when the number is: then not the same */
+	if (strcmp(text, again) != 0) {
 		*ret_pid = 0;
-	*ret_made = made == 1;
+		*ret_made = false;
+	}
 }
 
 static int write_owner(int fd, bool made)
 {
 	char text[64];
-	int n = snprintf(text, sizeof text, "pid %10ld made %d\n", (long)getpid(), made); /* of constant length: a later writer leaves nothing of an earlier one */
 
-	return pwrite(fd, text, (size_t)n, 0) == n ? OK : ERR_IO;
+	(void)snprintf(text, sizeof text, OWNER_FORMAT, (long)getpid(), made); /* OWNER_SIZE long */
+	return pwrite(fd, text, OWNER_SIZE, 0) == OWNER_SIZE ? OK : ERR_IO;
 }
 
 static int lock_folder(struct db_folder *folder, struct err *err)
