@@ -1,0 +1,122 @@
+#include "lib/id.h"
+
+#include <stdio.h>
+#include <string.h>
+
+
+#include "lib/crypt.h"
+#include "lib/err.h"
+
+static void format(char text[ID_TEXT_SIZE], const uint8_t b[16])
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (size_t i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			text[n++] = '-';
+		text[n++] = digits[b[i] >> 4];
+		text[n++] = digits[b[i] & 15];
+	}
+	text[n] = 0;
+}
+
+/* RFC 9562 5.7: 48 bits of ms, version, 12 bits, variant, 62 bits. */
+static void stamp(uint8_t b[16], moment when)
+{
+	for (int i = 0; i < 6; i++)
+		b[i] = (uint8_t)((uint64_t)when >> (40 - 8 * i));
+	b[6] = (uint8_t)(0x70 | (b[6] & 0x0f));
+	b[8] = (uint8_t)(0x80 | (b[8] & 0x3f));
+}
+
+void id_new(char text[ID_TEXT_SIZE], moment when)
+{
+	static uint8_t last[16];
+	static moment last_when = MOMENT_NONE;
+	uint8_t b[16];
+
+	if (when == last_when) {
+		/* Increasing within one ms (RFC 9562 6.2 method 2): the random part counts up, below version and variant. */
+		memcpy(b, last, sizeof b);
+		for (int i = 15; i > 8 && ++b[i] == 0; i--)
+			;
+	} else {
+		crypt_random(b, sizeof b);
+	}
+	stamp(b, when);
+	memcpy(last, b, sizeof b);
+	last_when = when;
+	format(text, b);
+}
+
+void id_derive(char text[ID_TEXT_SIZE], moment when, const void *seed, size_t n)
+{
+	uint8_t hash[HASH_SIZE], b[16];
+
+	crypt_sha256(seed, n, hash);
+	memcpy(b, hash, sizeof b);
+	stamp(b, when);
+	format(text, b);
+}
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+int id_parse(const char *text, uint8_t ret_bytes[16])
+{
+	uint8_t b[16];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ID_TEXT_SIZE - 1; i++) {
+		if (i == 8 || i == 13 || i == 18 || i == 23) {
+			if (text[i] != '-')
+				return ERR_INVALID;
+			continue;
+		}
+		if (hex(text[i]) < 0)
+			return ERR_INVALID;
+		if (n % 2)
+			b[n / 2] = (uint8_t)(b[n / 2] << 4 | hex(text[i]));
+		else
+			b[n / 2] = (uint8_t)hex(text[i]);
+		n++;
+	}
+	if (text[ID_TEXT_SIZE - 1])
+		return ERR_INVALID;
+	memcpy(ret_bytes, b, sizeof b);
+	return OK;
+}
+
+bool id_is_uuid(const char *text)
+{
+	uint8_t b[16];
+
+	return id_parse(text, b) == OK;
+}
+
+bool ref_is_valid(const char *text)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	size_t n = strspn(text, allowed);
+
+	return n >= 1 && n <= REF_MAX && !text[n];
+}
+
+bool agency_id_is_valid(const char *text)
+{
+	size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+	return n >= 1 && n <= 32 && !text[n] && text[0] != '-' && text[n - 1] != '-';
+}
+
+bool oin_is_valid(const char *text)
+{
+	return strspn(text, "0123456789") == 20 && !text[20];
+}
