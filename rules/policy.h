@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/arena.h"
 #include "lib/civil.h"
 
 enum role {
@@ -33,6 +34,8 @@ struct agency {
 	struct scope scope;
 };
 
+struct policy_code { const char *code; const struct agency *agency; };
+
 struct policy {
 	const char *broker_id, *broker_oin;
 	const struct agency *agencies; size_t n_agencies;   /* sorted by id */
@@ -46,7 +49,13 @@ struct policy {
 	int still_unknown_days, behind_days, supervision_interval_days, contact_overdue_days, erasure_chase_days; /* days */
 	int retention_months, service_hours_max;
 	int gap_milestone_urgent, gap_milestone;            /* 2 and 7 of domain.md 5.2 */
+	const struct policy_code *by_code; size_t n_by_code; /* filled by policy_index; sorted */
+	const struct agency *desk;
 };
+
+/* Builds the indexes, once agencies (sorted by id) are filled in; memory from the arena. Call it before the policy is used. ERR_NOMEM; ERR_EXISTS: two agencies
+ * hold one code, *ret_code says which (may be NULL). */
+int policy_index(struct policy *policy, struct arena *arena, const char **ret_code);
 
 const struct agency *policy_agency(const struct policy *policy, const char *id);          /* NULL if unknown or id NULL */
 /* Several agencies may hold a code? No: overlapping codes are refused when the configuration is read. NULL: nobody holds it. */

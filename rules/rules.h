@@ -45,6 +45,7 @@ struct rules_run {
 
 	struct rules_record *records; size_t n_records;
 	int error;                            /* ERR_NOMEM: throw the run away */
+	struct working *working;              /* private to rules/; the caller leaves it NULL */
 };
 
 /* What the publisher is told (domain.md 3.4). For ACCEPTED and STALE the first record of the run is the event. For REFUSED with `record` also. */
@@ -61,11 +62,16 @@ struct rules_input {
 	const Reentry__Event *event;
 	const uint8_t *content; size_t content_n;   /* the bytes that event was unpacked from: stored as they are */
 	moment time;                                /* when the agency logged it */
+	const void *data;                           /* the payload, unpacked by rules_form; NULL for an unknown type */
 };
+
+/* The first check (domain.md 3.2 "well-formed"), before the caller looks for duplicates: id, type and subject are there, references have their form, op and
+ * priority are known, the payload of a known type can be unpacked and has no unknown field. Fills input->data. ERR_INVALID: refuse `malformed` with err->text as detail. */
+int rules_form(struct rules_input *input, struct arena *arena, struct err *err);
 
 /* Checks type, role, relation, values and slot in the order of domain.md 3.2, and if nothing is wrong records and applies the event and everything it leads to.
  * A refusal leaves the state alone; it yields one EVENT record with outcome REFUSED so that it stands in the log.
- * The caller has checked before: form, size, duplicate / id-conflict. Returns OK or run->error. */
+ * The caller has checked before: size, rules_form, duplicate / id-conflict. Returns OK or run->error. */
 int rules_publish(struct rules_run *run, const struct rules_input *input, struct verdict *ret_verdict);
 /* Fires everything due at or before run->now, earliest first, including what firing arms. Bounded by RULES_FIRE_MAX. */
 int rules_fire(struct rules_run *run);

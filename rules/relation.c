@@ -1,0 +1,126 @@
+/* Who has a relation to a case, and who is responsible (domain.md 2 and 6.2). Derived from the state at each question; never stored. */
+#include "rules/internal.h"
+
+bool needs_desk(const state *c, const struct policy *policy)
+{
+	if (!c->destination || same(c->destination, "0000"))
+		return true;
+	return !same(c->destination, "9999") && !policy_municipality(policy, c->destination);
+}
+
+uint32_t relations_of_agency(const state *c, const struct policy *policy, const char *agency)
+{
+	const struct agency *who = policy_agency(policy, agency);
+	uint32_t bits = 0;
+
+	if (!c || !who)
+		return 0;
+	if (same(c->custodian, agency))
+		bits |= REL_CUSTODIAN;
+	if (policy_municipality(policy, c->origin) == who || policy_municipality(policy, c->destination) == who)
+		bits |= REL_MUNICIPALITY;
+	if (who->role == ROLE_DESK && needs_desk(c, policy) && policy_desk(policy) == who)
+		bits |= REL_DESK;
+	for (size_t i = 0; i < c->n_sanctions; i++) {
+		const sanction *s = c->sanctions[i];
+
+		if (same(s->authority, agency))
+			bits |= REL_AUTHORITY;
+		if (s->running && same(s->supervisor, agency))
+			bits |= REL_SUPERVISOR;
+	}
+	for (size_t i = 0; i < c->n_handovers; i++) {
+		const handover *h = c->handovers[i];
+
+		if (same(h->to, agency))
+			bits |= h->provider ? REL_PROVIDER : handover_is_candidate(h) ? REL_CANDIDATE : 0;
+	}
+	return bits;
+}
+
+static int related_add(struct arena *arena, struct related **list, size_t *n, const struct agency *agency, uint32_t bit)
+{
+	size_t at = 0;
+
+	if (!agency)
+		return OK;
+	while (at < *n && strcmp((*list)[at].agency->id, agency->id) < 0)
+		at++;
+	if (at == *n || (*list)[at].agency != agency) {
+		if (!ARENA_PUSH(arena, *list, *n))
+			return ERR_NOMEM;
+		memmove(*list + at + 1, *list + at, (*n - at - 1) * sizeof **list);
+		(*list)[at] = (struct related){ agency, 0 };
+	}
+	(*list)[at].relations |= bit;
+	return OK;
+}
+
+int relations_of(const Reentry__CaseState *c, const struct policy *policy, struct arena *arena, struct related **ret_related, size_t *ret_n)
+{
+	struct related *list = NULL;
+	size_t n = 0;
+	int error = OK;
+
+	*ret_related = NULL;
+	*ret_n = 0;
+	if (!c)
+		return OK;
+	/* Built from what the state names, not by asking each of some hundred agencies. */
+	error |= related_add(arena, &list, &n, policy_agency(policy, c->custodian), REL_CUSTODIAN);
+	error |= related_add(arena, &list, &n, policy_municipality(policy, c->origin), REL_MUNICIPALITY);
+	error |= related_add(arena, &list, &n, policy_municipality(policy, c->destination), REL_MUNICIPALITY);
+	if (needs_desk(c, policy))
+		error |= related_add(arena, &list, &n, policy_desk(policy), REL_DESK);
+	for (size_t i = 0; i < c->n_sanctions; i++) {
+		error |= related_add(arena, &list, &n, policy_agency(policy, c->sanctions[i]->authority), REL_AUTHORITY);
+		if (c->sanctions[i]->running)
+			error |= related_add(arena, &list, &n, policy_agency(policy, c->sanctions[i]->supervisor), REL_SUPERVISOR);
+	}
+	for (size_t i = 0; i < c->n_handovers; i++) {
+		const handover *h = c->handovers[i];
+		uint32_t bit = h->provider ? REL_PROVIDER : handover_is_candidate(h) ? REL_CANDIDATE : 0;
+
+		if (bit)
+			error |= related_add(arena, &list, &n, policy_agency(policy, h->to), bit);
+	}
+	*ret_related = list;
+	*ret_n = n;
+	return error ? ERR_NOMEM : OK;
+}
+
+uint32_t care_access(const state *c, const struct agency *agency, uint32_t relations, moment now, bool *ret_by_consent)
+{
+	uint32_t bits = 0;
+	bool consent = false;
+
+	if ((relations & REL_PROVIDER) && agency->role == ROLE_CARE)
+		bits = CARE_ALL;
+	for (size_t i = 0; i < c->n_needs; i++)
+		for (size_t k = 0; k < c->needs[i]->n_publishers; k++)
+			if (same(c->needs[i]->publishers[k], agency->id))
+				bits |= care_bit(c->needs[i]->need);
+	for (size_t i = 0; i < c->n_consents; i++) {
+		const Reentry__Consent *given = c->consents[i];
+
+		if (same(given->to, agency->id) && given->class_ == CLASS(C) && (!given->has_until || now < given->until) && bits != CARE_ALL)
+			consent = true;
+	}
+	if (ret_by_consent)
+		*ret_by_consent = consent;
+	return consent ? CARE_ALL : bits;
+}
+
+const char *responsible(const state *c, const handover *h, const struct policy *policy, moment now)
+{
+	const struct agency *who;
+
+	if (h->provider && h->has_start_date && now >= civil_moment(policy->zone, h->start_date, 0))
+		return h->to;
+	who = policy_municipality(policy, c->destination);
+	if (!who)
+		who = policy_municipality(policy, c->origin);
+	if (!who)
+		who = policy_desk(policy);
+	return who ? who->id : h->offerer;
+}

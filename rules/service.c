@@ -1,0 +1,351 @@
+/* Community service: from assignment to completion or conversion (domain.md 7). */
+#include "lib/pb.h"
+#include "rules/handlers.h"
+
+/* ref NULL: the first that fits. running: only those that a supervisor has taken and that have not ended. */
+sanction *sanction_find(const state *c, const char *ref, Reentry__SentenceKind__Value kind, bool running)
+{
+	for (size_t i = 0; c && i < c->n_sanctions; i++) {
+		sanction *s = c->sanctions[i];
+
+		if (s->kind == kind && (!ref || same(s->ref, ref)) && (!running || s->running))
+			return s;
+	}
+	return NULL;
+}
+
+bool sanctions_running(const state *c)
+{
+	for (size_t i = 0; i < c->n_sanctions; i++)
+		if (c->sanctions[i]->running)
+			return true;
+	return false;
+}
+
+/* A sentence of that kind that nobody has taken yet. */
+static sanction *untaken(const state *c, const char *ref, Reentry__SentenceKind__Value kind)
+{
+	for (size_t i = 0; c && i < c->n_sanctions; i++) {
+		sanction *s = c->sanctions[i];
+
+		if (s->kind == kind && (!ref || same(s->ref, ref)) && !s->running && !s->ended)
+			return s;
+	}
+	return NULL;
+}
+
+static int need_untaken(struct decision *d, Reentry__SentenceKind__Value kind)
+{
+	return untaken(d->run->state, d->input->event->sanction, kind) ? 0 : refuse(d, "no-such-case", "subject: there is no such case");
+}
+
+CHECK(relation_assigned)
+{
+	return need_untaken(d, KIND(COMMUNITY_SERVICE));
+}
+
+CHECK(relation_supervision_new)
+{
+	return need_untaken(d, KIND(SUPERVISION));
+}
+
+/* The publisher must be the supervisor, or for the court the authority, of a running service. */
+CHECK(relation_service)
+{
+	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(COMMUNITY_SERVICE), true);
+	const char *me = d->input->agency->id;
+
+	if (s && (same(s->supervisor, me) || (d->input->agency->role == ROLE_COURT && same(s->authority, me))))
+		return 0;
+	return refuse(d, "no-such-case", "subject: there is no such case");
+}
+
+/* Evolve, shared with supervision: an agency of role probation takes a sentence. */
+static sanction *take(struct rules_run *run, const struct rules_record *record, Reentry__SentenceKind__Value kind)
+{
+	sanction *s = untaken(run->state, record->envelope->sanction, kind);
+
+	if (!s)
+		return NULL;
+	s->supervisor = keep(run, record->agency);
+	SET(s, running, true);
+	SET(run->state, phase, PHASE(DURING));
+	return s;
+}
+
+/* Evolve: the phase becomes AFTER with the last of a person who is not inside. */
+static void sanction_ended(struct rules_run *run, sanction *s)
+{
+	UNSET(s, running);
+	UNSET(s, on_hold);
+	SET(s, ended, true);
+	timer_disarm(run->state, TIMER_BEHIND, s->ref);
+	timer_disarm(run->state, TIMER_OVERDUE, s->ref);
+	if (!run->state->inside && !sanctions_running(run->state))
+		SET(run->state, phase, PHASE(AFTER));
+}
+
+CHECK(check_assigned)
+{
+	const Reentry__ServiceAssigned *a = d->data;
+
+	if (a->hours == 0 || a->hours > (uint32_t)d->run->policy->service_hours_max)
+		return refuse(d, "invalid-value", "hours: must be 1 to %d", d->run->policy->service_hours_max);
+	return 0;
+}
+
+APPLY(apply_assigned)
+{
+	const Reentry__ServiceAssigned *a = data;
+	sanction *s = take(run, record, KIND(COMMUNITY_SERVICE));
+	moment behind;
+
+	if (!s)
+		return;
+	SET(s, hours, a->hours);
+	SET(s, complete_by, a->complete_by->days);
+	behind = policy_notice(run->policy, s->complete_by - run->policy->behind_days);
+	timer_arm(run, TIMER_BEHIND, behind, s->ref, 0);
+}
+
+static int64_t booked(const sanction *s, const char *without)
+{
+	int64_t total = 0;
+
+	for (size_t i = 0; i < s->n_bookings; i++)
+		if (!s->bookings[i]->off && !same(s->bookings[i]->ref, without))
+			total += s->bookings[i]->hours;
+	return total;
+}
+
+CHECK(check_booked)
+{
+	const Reentry__ServiceHoursBooked *b = d->data;
+	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(COMMUNITY_SERVICE), true);
+	int64_t total = booked(s, b->booking) + b->hours;
+
+	if (total < 0)
+		return refuse(d, "invalid-value", "hours: the total would be negative");
+	if (total > s->hours)
+		return refuse(d, "invalid-value", "hours: the total would be %lld of %u assigned", (long long)total, s->hours);
+	return 0;
+}
+
+APPLY(apply_booked)
+{
+	const Reentry__ServiceHoursBooked *b = data;
+	sanction *s = sanction_find(run->state, record->envelope->sanction, KIND(COMMUNITY_SERVICE), true);
+	Reentry__Booking *it = NULL;
+
+	for (size_t i = 0; s && i < s->n_bookings; i++)
+		if (same(s->bookings[i]->ref, b->booking))
+			it = s->bookings[i];
+	if (s && !it) {
+		Reentry__Booking **place = ARENA_PUSH(run->arena, s->bookings, s->n_bookings);
+
+		it = PB_NEW(run->arena, Reentry__Booking, reentry__booking);
+		if (!it || !place) {
+			run->error = ERR_NOMEM;
+			return;
+		}
+		*place = it;
+		it->ref = keep(run, b->booking);
+	}
+	if (!it)
+		return;
+	slot_bump(run, &it->slot, record);
+	SET(it, off, record->envelope->op == OP(CANCEL) || record->envelope->op == OP(RETRACT));
+	if (it->off)
+		return;
+	SET(it, hours, b->hours);
+	SET(it, date, b->date->days);
+}
+
+APPLY(react_booked)
+{
+	const sanction *s = sanction_find(run->state, record->envelope->sanction, KIND(COMMUNITY_SERVICE), true);
+	Reentry__ServiceCompleted completed = REENTRY__SERVICE_COMPLETED__INIT;
+
+	(void)data;
+	if (!s || booked(s, NULL) < (int64_t)s->hours)
+		return;
+	SET(&completed, hours, s->hours);
+	emit(run, &(struct made){ .type = "community-service.completed", .data = &completed, .sanction = s->ref });
+}
+
+APPLY(apply_service_completed)
+{
+	sanction *s = sanction_find(run->state, record->envelope->sanction, KIND(COMMUNITY_SERVICE), true);
+
+	(void)data;
+	if (s)
+		sanction_ended(run, s);
+}
+
+APPLY(apply_returned)
+{
+	sanction *s = sanction_find(run->state, record->envelope->sanction, KIND(COMMUNITY_SERVICE), true);
+
+	(void)data;
+	if (!s)
+		return;
+	SET(s, failed, true);
+	timer_disarm(run->state, TIMER_BEHIND, s->ref);
+}
+
+CHECK(check_converted)
+{
+	const Reentry__ServiceConverted *converted = d->data;
+	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(COMMUNITY_SERVICE), true);
+	int64_t left = (int64_t)s->hours - booked(s, NULL);
+
+	if ((int64_t)converted->days != (left + 1) / 2)
+		return refuse(d, "invalid-value", "days: %lld hours are left, which is %lld days", (long long)left, (long long)((left + 1) / 2));
+	return 0;
+}
+
+APPLY(apply_converted)
+{
+	sanction *s = sanction_find(run->state, record->envelope->sanction, KIND(COMMUNITY_SERVICE), true);
+
+	(void)data;
+	if (s)
+		sanction_ended(run, s);
+}
+
+void fired_behind(struct rules_run *run, const Reentry__Timer *timer)
+{
+	const sanction *s = sanction_find(run->state, timer->ref, KIND(COMMUNITY_SERVICE), true);
+	Reentry__ServiceBehind behind = REENTRY__SERVICE_BEHIND__INIT;
+	Reentry__Date by = REENTRY__DATE__INIT;
+
+	if (!s || booked(s, NULL) >= (int64_t)s->hours)
+		return;
+	SET(&behind, hours_left, (uint32_t)((int64_t)s->hours - booked(s, NULL)));
+	SET(&by, days, s->complete_by);
+	behind.complete_by = &by;
+	emit(run, &(struct made){ .type = "community-service.behind", .data = &behind, .sanction = s->ref });
+}
+
+/* --- supervision (domain.md 8) ------------------------------------------------------------------------------------------------ */
+
+CHECK(check_supervision)
+{
+	const Reentry__SupervisionStarted *s = d->data;
+
+	if (s->has_interval_days && (s->interval_days == 0 || s->interval_days > 366))
+		return refuse(d, "invalid-value", "interval_days: must be 1 to 366");
+	return 0;
+}
+
+CHECK(relation_supervision)
+{
+	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(SUPERVISION), true);
+
+	if (s && same(s->supervisor, d->input->agency->id))
+		return 0;
+	return refuse(d, "no-such-case", "subject: there is no such case");
+}
+
+/* A planned contact, and three days later, at the same local time, the question whether it was held. */
+static void plan(struct rules_run *run, sanction *s, moment at)
+{
+	SET(s, contact, at);
+	timer_disarm(run->state, TIMER_OVERDUE, s->ref);
+	if (!s->on_hold)
+		timer_arm(run, TIMER_OVERDUE, civil_add_days(run->policy->zone, at, run->policy->contact_overdue_days), s->ref, 0);
+}
+
+APPLY(apply_supervision)
+{
+	const Reentry__SupervisionStarted *started = data;
+	sanction *s = take(run, record, KIND(SUPERVISION));
+
+	if (!s)
+		return;
+	SET(s, interval_days, started->has_interval_days ? started->interval_days : (uint32_t)run->policy->supervision_interval_days);
+	if (run->state->inside)
+		SET(s, on_hold, true);
+	slot_bump(run, &s->contact_slot, record);
+	plan(run, s, started->first_contact->ms);
+}
+
+APPLY(apply_contact_planned)
+{
+	const Reentry__ContactPlanned *planned = data;
+	sanction *s = sanction_find(run->state, record->envelope->sanction, KIND(SUPERVISION), true);
+
+	if (!s)
+		return;
+	slot_bump(run, &s->contact_slot, record);
+	if (record->envelope->op == OP(CANCEL) || record->envelope->op == OP(RETRACT)) {
+		UNSET(s, contact);
+		timer_disarm(run->state, TIMER_OVERDUE, s->ref);
+		return;
+	}
+	plan(run, s, planned->at->ms);
+}
+
+CHECK(check_contact)
+{
+	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(SUPERVISION), true);
+
+	return s->has_contact ? 0 : refuse(d, "invalid-value", "subject: no contact is planned");
+}
+
+/* Held and missed alike: the next is due an interval after the planned moment of this one, at the same local time. */
+APPLY(apply_contact_done)
+{
+	sanction *s = sanction_find(run->state, record->envelope->sanction, KIND(SUPERVISION), true);
+
+	(void)data;
+	if (s && s->has_contact)
+		plan(run, s, civil_add_days(run->policy->zone, s->contact, (int)s->interval_days));
+}
+
+APPLY(apply_supervision_ended)
+{
+	sanction *s = sanction_find(run->state, record->envelope->sanction, KIND(SUPERVISION), true);
+
+	(void)data;
+	if (s)
+		sanction_ended(run, s);
+}
+
+void fired_overdue(struct rules_run *run, const Reentry__Timer *timer)
+{
+	const sanction *s = sanction_find(run->state, timer->ref, KIND(SUPERVISION), true);
+	Reentry__ContactOverdue overdue = REENTRY__CONTACT_OVERDUE__INIT;
+	Reentry__Moment at = REENTRY__MOMENT__INIT;
+
+	if (!s || !s->has_contact || s->on_hold)
+		return;
+	SET(&at, ms, s->contact);
+	overdue.planned_at = &at;
+	emit(run, &(struct made){ .type = "supervision.contact-overdue", .data = &overdue, .sanction = s->ref });
+}
+
+void supervision_hold(struct rules_run *run)
+{
+	for (size_t i = 0; i < run->state->n_sanctions; i++) {
+		sanction *s = run->state->sanctions[i];
+
+		if (s->kind != KIND(SUPERVISION) || !s->running)
+			continue;
+		SET(s, on_hold, true);
+		timer_disarm(run->state, TIMER_OVERDUE, s->ref);
+	}
+}
+
+/* The confirmed release takes supervision back; the next contact is an interval later. */
+void supervision_resume(struct rules_run *run)
+{
+	for (size_t i = 0; i < run->state->n_sanctions; i++) {
+		sanction *s = run->state->sanctions[i];
+
+		if (!s->running || !s->on_hold)
+			continue;
+		UNSET(s, on_hold);
+		plan(run, s, civil_add_days(run->policy->zone, run->now, (int)s->interval_days));
+	}
+}
