@@ -1,6 +1,8 @@
 /* JSON to messages, by descriptor. Wrong form is an error here; a wrong value becomes one that pb_check will refuse. */
 #include "lib/json_parse.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "lib/civil.h"
@@ -29,7 +31,7 @@ static const char *range_problem(ProtobufCType type, int64_t number)
 static const char *set_number(const struct json_node *node, ProtobufCType type, uint8_t *at)
 {
 	if (type == PROTOBUF_C_TYPE_FLOAT || type == PROTOBUF_C_TYPE_DOUBLE) {
-		float narrow = (float)node->real;
+		float narrow = fabs(node->real) <= (double)FLT_MAX ? (float)node->real : INFINITY; /* for pb_check to refuse */
 		if (node->kind != NODE_INT && node->kind != NODE_REAL)
 			return "not a number";
 		if (type == PROTOBUF_C_TYPE_FLOAT)

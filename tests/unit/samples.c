@@ -37,6 +37,29 @@ const ProtobufCMessageDescriptor *const sample_other_types[] = {
 	&reentry__timer_record__descriptor, &reentry__audit_record__descriptor, NULL,
 };
 
+#define NUMBER(number, letter, kind) { \
+	.name = #letter, .id = number, .label = PROTOBUF_C_LABEL_OPTIONAL, .type = PROTOBUF_C_TYPE_##kind, \
+	.quantifier_offset = offsetof(struct sample_numbers, has_##letter), .offset = offsetof(struct sample_numbers, letter)}
+static const ProtobufCFieldDescriptor number_fields[] = {
+	NUMBER(1, f, FLOAT), NUMBER(2, d, DOUBLE), NUMBER(3, w, FIXED32), NUMBER(4, q, SFIXED64), NUMBER(5, i, INT32), NUMBER(6, l, INT64),
+	{.name = "many", .id = 7, .label = PROTOBUF_C_LABEL_REPEATED, .type = PROTOBUF_C_TYPE_DOUBLE,
+		.quantifier_offset = offsetof(struct sample_numbers, n_many), .offset = offsetof(struct sample_numbers, many)},
+};
+static const unsigned number_names[] = {1, 0, 4, 5, 6, 3, 2}; /* d f i l many q w */
+static const ProtobufCIntRange number_ranges[] = {{1, 0}, {0, 7}};
+
+static void numbers_init(ProtobufCMessage *message)
+{
+	struct sample_numbers *numbers = (void *)message;
+	*numbers = (struct sample_numbers){.base.descriptor = &sample_numbers_type};
+}
+
+const ProtobufCMessageDescriptor sample_numbers_type = {
+	.magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC, .name = "test.Numbers", .short_name = "Numbers", .c_name = "Numbers",
+	.package_name = "test", .sizeof_message = sizeof(struct sample_numbers), .n_fields = 7, .fields = number_fields,
+	.fields_sorted_by_name = number_names, .n_field_ranges = 1, .field_ranges = number_ranges, .message_init = numbers_init,
+};
+
 uint64_t sample_random(uint64_t *state)
 {
 	*state ^= *state << 13;

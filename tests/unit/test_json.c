@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -166,6 +167,60 @@ static void test_strings(void **state)
 	}
 }
 
+static void test_numbers(void **state)
+{
+	(void)state;
+	static const struct { const char *in, *text; } rows[] = {
+		{"{\"f\":1,\"d\":0.1,\"w\":4294967295,\"q\":-9223372036854775808,\"i\":-2147483648,\"l\":0,\"many\":[1,2.5,1e300]}",
+			"{\"f\":1.0,\"d\":0.10000000000000001,\"w\":4294967295,\"q\":-9223372036854775808,\"i\":-2147483648,\"l\":0,\"many\":[1.0,2.5,1.0000000000000001e+300]}"},
+		{"{\"f\":1e300}", "{\"f\":null,\"many\":[]}"}, /* infinite: for pb_check */
+		{"{\"f\":\"1\"}", "data.f: not a number"}, {"{\"d\":true}", "data.d: not a number"},
+		{"{\"i\":2147483648}", "data.i: a number outside its range"}, {"{\"w\":-1}", "data.w: a number outside its range"},
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		ProtobufCMessage *message;
+		struct err err = {0};
+		buf_clear(&out);
+		if (json_to_message(rows[i].in, strlen(rows[i].in), &sample_numbers_type, &arena, &message, &err) != 0) {
+			assert_string_equal(err.text, rows[i].text);
+			continue;
+		}
+		assert_int_equal(json_from_message(&out, message), 0);
+		assert_string_equal(written(), rows[i].text);
+	}
+}
+
+static void test_bytes(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"\"A\"", "\"AAA+\"", "\"AB\"", "\"=\"", "\"A===\"", "\"AA=\"", "\"\u00e9A\"", "7"};
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		char text[40];
+		ProtobufCMessage *message;
+		struct err err = {0};
+		(void)snprintf(text, sizeof text, "{\"data\":%s}", bad[i]);
+		assert_int_equal(json_to_message(text, strlen(text), &reentry__event__descriptor, &arena, &message, &err), ERR_INVALID);
+		assert_string_equal(err.text, bad[i][0] == '7' ? "data.data: not text" : "data.data: not base64url");
+	}
+}
+
+/* A buffer that could not grow holds what it held, and the error comes through. */
+static void test_no_memory_for_output(void **state)
+{
+	(void)state;
+	Reentry__Nothing nothing = REENTRY__NOTHING__INIT;
+	struct json_event event = {.sequence = 1};
+	struct json_receipt receipt = {.id = "E-1"};
+	buf_clear(&out);
+	(void)buf_text(&out, "before");
+	out.error = ERR_NOMEM;
+	assert_int_equal(json_from_message(&out, &nothing), ERR_NOMEM);
+	assert_int_equal(json_event_write(&out, &event, NULL), ERR_NOMEM);
+	assert_int_equal(json_receipt_write(&out, &receipt), ERR_NOMEM);
+	assert_int_equal(json_string(&out, "x"), ERR_NOMEM);
+	assert_string_equal(written(), "before");
+}
+
 static void test_object(void **state)
 {
 	(void)state;
@@ -194,14 +249,14 @@ static void test_object(void **state)
 	assert_int_equal(m[6].value.items[2].n, 0);
 }
 
-static void test_object_raw_keeps_reals(void **state)
+static void test_object_raw(void **state)
 {
 	(void)state;
-	static const char text[] = "{\"a\":{\"x\":3.0,\"y\":1e20,\"z\":-0.5}}";
+	static const char text[] = "{\"a\":{\"x\":3.0,\"y\":1e20,\"z\":-0.5,\"n\":null,\"t\":true,\"f\":false}}";
 	struct json_member *m;
 	size_t n;
 	assert_int_equal(json_object_read(text, sizeof text - 1, &arena, &m, &n, NULL), 0);
-	assert_string_equal(m[0].value.raw, "{\"x\":3.0,\"y\":1e+20,\"z\":-0.5}");
+	assert_string_equal(m[0].value.raw, "{\"x\":3.0,\"y\":1e+20,\"z\":-0.5,\"n\":null,\"t\":true,\"f\":false}");
 }
 
 static void test_object_refused(void **state)
@@ -216,20 +271,35 @@ static void test_object_refused(void **state)
 		assert_int_equal(n, 77);
 		assert_true(strlen(err.text) > 0);
 	}
-	struct arena small;
+}
+
+/* ERR_NOMEM wherever memory runs out, until there is enough. */
+static void test_object_memory(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"a\":[1,[2],\"three\"],\"b\":{\"c\":[]}}";
 	struct json_member *m;
-	size_t n;
-	arena_init(&small, 100);
-	assert_int_equal(json_object_read("{\"a\":[1,2,3],\"b\":{}}", 20, &small, &m, &n, NULL), ERR_NOMEM);
-	arena_release(&small);
+	size_t n, failed = 0;
+	int error = ERR_NOMEM;
+	for (size_t max = 1; error != 0 && max < 20000; max += 8) {
+		struct arena small;
+		arena_init(&small, max);
+		error = json_object_read(text, sizeof text - 1, &small, &m, &n, NULL);
+		assert_true(error == ERR_NOMEM || error == 0);
+		failed += error != 0;
+		arena_release(&small);
+	}
+	assert_int_equal(error, 0);
+	assert_true(failed > 20);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trips), cmocka_unit_test(test_message_text), cmocka_unit_test(test_wrong_values),
-		cmocka_unit_test(test_unchecked_output), cmocka_unit_test(test_strings), cmocka_unit_test(test_object),
-		cmocka_unit_test(test_object_raw_keeps_reals), cmocka_unit_test(test_object_refused),
+		cmocka_unit_test(test_unchecked_output), cmocka_unit_test(test_strings), cmocka_unit_test(test_numbers), cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_no_memory_for_output), cmocka_unit_test(test_object),
+		cmocka_unit_test(test_object_raw), cmocka_unit_test(test_object_refused), cmocka_unit_test(test_object_memory),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,4 +1,5 @@
 /* Proves that messages survive packing and unpacking, and that hostile bytes are refused with a reason and without harm. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -220,6 +221,42 @@ static void test_text(void **state)
 	REFUSED(event, "\x0a\x03" "a\0b", "id: a NUL character in text");
 	REFUSED(handover_offered, "\x42\x01" "a" "\x42\x01\xff", "then: text that is not UTF-8");
 	ACCEPTED(event, "\x5a\x03\xff\x00\xfe"); /* bytes are bytes */
+}
+
+#define NUMBERS(literal) accepted(&sample_numbers_type, literal, sizeof(literal) - 1)
+#define NO_NUMBERS(literal, why) refused(&sample_numbers_type, literal, sizeof(literal) - 1, why)
+
+static void test_fixed_numbers(void **state)
+{
+	(void)state;
+	NUMBERS("\x0d\x00\x00\x80\x3f\x11\x00\x00\x00\x00\x00\x00\xf0\x3f\x1d\xff\xff\xff\xff\x21\xff\xff\xff\xff\xff\xff\xff\xff");
+	NUMBERS("\x3a\x10\x00\x00\x00\x00\x00\x00\xf0\x3f\x00\x00\x00\x00\x00\x00\xf0\x3f");
+	NO_NUMBERS("\x0d\x00\x00\x80", "f: cut off");
+	NO_NUMBERS("\x11\x00\x00\x00\x00\x00\x00\xf0", "d: cut off");
+	NO_NUMBERS("\x3a\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x00", "many: cut off");
+	NO_NUMBERS("\x1a\x04\x00\x00\x00\x00", "w: wrong wire type"); /* packed, but it is not repeated */
+	NUMBERS("\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x30\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
+	NO_NUMBERS("\x28\xff\xff\xff\xff\x0f", "i: a number outside its range");
+}
+
+static void test_check_finite(void **state)
+{
+	(void)state;
+	double many[] = {1.0, (double)INFINITY};
+	struct sample_numbers numbers;
+	protobuf_c_message_init(&sample_numbers_type, &numbers.base);
+	numbers.has_f = 1, numbers.has_d = 1, numbers.f = 1.5f, numbers.d = -1e300;
+	assert_int_equal(pb_check(&numbers, NULL), 0);
+	numbers.d = (double)NAN;
+	struct err err;
+	assert_int_equal(pb_check(&numbers, &err), ERR_INVALID);
+	assert_string_equal(err.text, "d: not a finite number");
+	numbers.f = -INFINITY;
+	assert_int_equal(pb_check(&numbers, &err), ERR_INVALID);
+	assert_string_equal(err.text, "f: not a finite number");
+	numbers.has_f = numbers.has_d = 0, numbers.many = many, numbers.n_many = 2;
+	assert_int_equal(pb_check(&numbers, &err), ERR_INVALID);
+	assert_string_equal(err.text, "many: not a finite number");
 }
 
 /* A type that holds itself: none of ours does, so the bound on depth is shown on one made by hand. */
@@ -495,7 +532,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trips), cmocka_unit_test(test_truncated), cmocka_unit_test(test_mutated),
 		cmocka_unit_test(test_empty), cmocka_unit_test(test_wire_form), cmocka_unit_test(test_packed),
-		cmocka_unit_test(test_text), cmocka_unit_test(test_depth), cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_text), cmocka_unit_test(test_fixed_numbers), cmocka_unit_test(test_check_finite),
+		cmocka_unit_test(test_depth), cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_memory_bound), cmocka_unit_test(test_own), cmocka_unit_test(test_new),
 		cmocka_unit_test(test_check_dates), cmocka_unit_test(test_check_moments), cmocka_unit_test(test_check_enums),
 		cmocka_unit_test(test_check_text), cmocka_unit_test(test_has), cmocka_unit_test(test_path),
