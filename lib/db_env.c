@@ -244,9 +244,10 @@ static int check_length(struct db *db, struct err *err)
 		else
 			rc = count_free_pages(db, SIZE_MAX, there, UINT64_MAX, &free_pages);
 		if (error == OK && (rc != 0 || free_pages != due / db->page_size - there)) {
-			(void)ftruncate(fd, state.st_size); /* as it was found, for whoever looks into it */
 			error = err_set(err, ERR_CORRUPT, "%s/" DB_FILE " is cut short: it has %lld bytes where %llu are in use; restore a backup", db->folder.path,
 			                (long long)state.st_size, (unsigned long long)due);
+			if (ftruncate(fd, state.st_size) != 0) /* as it was found, for whoever looks into it */
+				(void)err_prefix(err, "(its length could not be put back)");
 		}
 	}
 	(void)close(fd); /* the length is durable with the next commit's sync, and checked again until then */
