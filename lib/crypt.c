@@ -175,6 +175,10 @@ int crypt_base64_read(const char *text, size_t n, uint8_t *ret_bytes, size_t roo
 {
 	size_t got = 0;
 
+	/* libsodium 1.0.18 takes bytes from 0x80 on for digits */
+	for (size_t i = 0; i < n; i++)
+		if ((uint8_t)text[i] >= 0x80)
+			return ERR_INVALID;
 	/* strict: no blanks, the padding complete, unused bits zero, so that a text has one meaning and a meaning one text */
 	if (sodium_base642bin(ret_bytes, room, text, n, NULL, &got, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
 		return ERR_INVALID;

@@ -200,6 +200,27 @@ static void base64_has_one_text_for_one_value(void **state)
 	assert_int_equal(crypt_base64_read("Zm9vYmFy", 8, bytes, 5, &n), ERR_INVALID); /* no room */
 }
 
+static void of_256_bytes_64_are_base64_digits(void **state)
+{
+	uint8_t bytes[3];
+	size_t n, digits = 0;
+
+	(void)state;
+	for (int c = 0; c < 256; c++) {
+		char text[4] = { 'A', (char)c, 'A', 'A' };
+		struct buf again;
+
+		if (crypt_base64_read(text, sizeof text, bytes, sizeof bytes, &n) != OK)
+			continue;
+		digits++;
+		buf_init(&again);
+		assert_int_equal(crypt_base64(&again, bytes, n), OK);
+		assert_memory_equal(again.bytes, text, sizeof text);
+		buf_release(&again);
+	}
+	assert_int_equal(digits, 64);
+}
+
 struct place { char dir[64], key[128], pub[128]; };
 
 static int make_place(void **state)
@@ -354,6 +375,7 @@ int main(void)
 		cmocka_unit_test(a_forked_child_draws_its_own_nonces),
 		cmocka_unit_test(signatures_are_ed25519),
 		cmocka_unit_test(base64_has_one_text_for_one_value),
+		cmocka_unit_test(of_256_bytes_64_are_base64_digits),
 		cmocka_unit_test_setup_teardown(a_generated_identity_reads_back, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(names_that_leave_the_folder_are_refused, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(the_curve_public_key_is_what_libzmq_derives, make_place, remove_place),
