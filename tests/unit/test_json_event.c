@@ -199,6 +199,13 @@ static void test_event_same_bytes(void **state)
 	assert_true(event_of("{\"type\":\"case.withdrawn\",\"subject\":\"C-1\",\"data\":{\"reason\":\"\"}}").event->has_data);
 }
 
+static void test_event_sequence(void **state)
+{
+	(void)state;
+	struct json_event event = event_of("{\"type\":\"case.withdrawn\",\"subject\":\"C-1\",\"sequence\":\"18446744073709551615\"}");
+	assert_true(event.sequence == UINT64_MAX);
+}
+
 static void test_event_unknown_type(void **state)
 {
 	(void)state;
@@ -249,6 +256,9 @@ static void test_event_refused(void **state)
 	WRONG("\"sequence\":42", "sequence: not a sequence (20 digits)");
 	WRONG("\"sequence\":\"42\"", "sequence: not a sequence (20 digits)");
 	WRONG("\"sequence\":\"99999999999999999999\"", "sequence: not a sequence (20 digits)");
+	WRONG("\"sequence\":\"18446744073709551616\"", "sequence: not a sequence (20 digits)");
+	WRONG("\"sequence\":\"0000000000000000004a\"", "sequence: not a sequence (20 digits)");
+	WRONG("\"municipality\":\"03-4\"", "municipality: not a municipality code (4 digits)");
 	WRONG("\"municipality\":\"34\"", "municipality: not a municipality code (4 digits)");
 	WRONG("\"municipality\":344", "municipality: not a municipality code (4 digits)");
 	WRONG("\"source\":\"PI\"", source);
@@ -492,7 +502,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wrong_types), cmocka_unit_test(test_event_full), cmocka_unit_test(test_event_defaults),
-		cmocka_unit_test(test_event_same_bytes), cmocka_unit_test(test_event_unknown_type),
+		cmocka_unit_test(test_event_same_bytes), cmocka_unit_test(test_event_sequence), cmocka_unit_test(test_event_unknown_type),
 		cmocka_unit_test(test_event_refused), cmocka_unit_test(test_not_json), cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_mutated), cmocka_unit_test(test_nesting), cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_receipts), cmocka_unit_test(test_erased), cmocka_unit_test(test_opaque),
