@@ -1,7 +1,6 @@
-/* Proves that keys sort as their parts do, that walks see exactly what is there whatever is deleted under them (against a plain model), that errors are remembered,
+/* Proves that keys sort as their parts do, that errors are remembered, that what was committed is there and only that,
  * and that a store is opened by one process, on a disk of this machine, and whole, or not at all. */
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -16,43 +15,13 @@
 
 #include <cmocka.h>
 
-#include "lib/db.h"
+#include "tests/unit/db_place.h"
 
 enum { LOG, CASES };
 static const char *const tables[] = { "log", "cases", NULL };
 static const struct db_options plain = { .size_max = (size_t)64 << 20, .tables = tables };
 
-struct place { char root[64], dir[80], other[80]; struct err err; };
-
-static int make_place(void **state)
-{
-	struct place *place = calloc(1, sizeof *place);
-
-	assert_non_null(place);
-	(void)snprintf(place->root, sizeof place->root, "/tmp/test_db-XXXXXX");
-	assert_non_null(mkdtemp(place->root));
-	(void)snprintf(place->dir, sizeof place->dir, "%s/store", place->root);
-	(void)snprintf(place->other, sizeof place->other, "%s/other", place->root);
-	*state = place;
-	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-	(void)status, (void)kind, (void)walk;
-	return remove(path);
-}
-
-static int remove_place(void **state)
-{
-	struct place *place = *state;
-
-	assert_int_equal(nftw(place->root, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
-	free(place);
-	return 0;
-}
-
-static struct db *open_plain(struct place *place)
+static struct db *open_plain(struct db_place *place)
 {
 	struct db *db;
 
@@ -124,7 +93,7 @@ static void keys_sort_as_their_parts(void **state)
 
 static void a_key_that_does_not_fit_is_none(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	char text[DB_KEY_MAX + 2];
 	uint8_t key[DB_KEY_MAX];
 	struct db *db = open_plain(place);
@@ -168,7 +137,7 @@ static void a_key_that_does_not_fit_is_none(void **state)
 
 static void what_was_committed_is_there_and_only_that(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place);
 	struct db_txn txn, reading;
 	struct db_value key, value;
@@ -221,7 +190,7 @@ static void what_was_committed_is_there_and_only_that(void **state)
 
 static void only_one_writes_at_a_time(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place);
 	struct db_txn first, second;
 
@@ -240,7 +209,7 @@ static void only_one_writes_at_a_time(void **state)
 static void the_reader_too_many_is_told_to_try_later(void **state)
 {
 	static struct db_txn readers[DB_READERS_MAX + 1];
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place);
 	struct db_info info;
 	size_t n = 0;
@@ -259,7 +228,7 @@ static void the_reader_too_many_is_told_to_try_later(void **state)
 
 static void an_old_reader_shows_in_the_gauge(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place);
 	struct db_txn reading, txn;
 	struct db_info info;
@@ -282,174 +251,11 @@ static void an_old_reader_shows_in_the_gauge(void **state)
 	db_close(db);
 }
 
-/* --- walks against a model ------------------------------------------------------------------------------------- */
-
-#define MODEL_KEYS 600
-#define MODEL_ROUNDS 60
-
-struct model { bool there[MODEL_KEYS]; uint8_t value_n[MODEL_KEYS]; uint32_t seed; };
-
-static uint32_t draw(struct model *model, uint32_t below)
-{
-	model->seed = model->seed * 1664525 + 1013904223;
-	return (model->seed >> 8) % below;
-}
-
-/* Three groups of keys with a common beginning, the last of them all 0xff, where no key can follow. */
-static size_t model_key(uint32_t i, uint8_t key[DB_KEY_MAX])
-{
-	return db_key(key, "bw", i % 3 == 2 ? 0xff : (int)(i % 3), i);
-}
-
-static void change_at_random(struct model *model, struct db_txn *txn)
-{
-	static const uint8_t filler[255];
-	uint8_t key[DB_KEY_MAX];
-
-	for (int i = 0; i < 40; i++) {
-		uint32_t k = draw(model, MODEL_KEYS);
-		size_t n = model_key(k, key);
-
-		if (draw(model, 5) == 0) {
-			assert_int_equal(db_del(txn, LOG, key, n), model->there[k] ? OK : ERR_NOTFOUND);
-			model->there[k] = false;
-		} else {
-			model->value_n[k] = (uint8_t)draw(model, 256);
-			model->there[k] = true;
-			assert_int_equal(db_put(txn, LOG, key, n, filler, model->value_n[k]), OK);
-		}
-	}
-}
-
-/* Walks group g forwards, deleting every `del`-th pair (0: none), and compares. */
-static void walk(struct model *model, struct db_txn *txn, uint32_t g, uint32_t del)
-{
-	uint8_t prefix = g == 2 ? 0xff : (uint8_t)g, key[DB_KEY_MAX];
-	struct db_cursor cursor;
-	uint32_t at = g, seen = 0;
-
-	DB_FOREACH(&cursor, txn, LOG, &prefix, 1) {
-		while (at < MODEL_KEYS && !model->there[at])
-			at += 3;
-		assert_true(at < MODEL_KEYS);
-		assert_int_equal(cursor.key.n, model_key(at, key));
-		assert_memory_equal(cursor.key.bytes, key, cursor.key.n);
-		assert_int_equal(cursor.value.n, model->value_n[at]);
-		if (del > 0 && seen++ % del == 0) {
-			assert_int_equal(db_cursor_del(&cursor), OK);
-			model->there[at] = false;
-		}
-		at += 3;
-	}
-	while (at < MODEL_KEYS && !model->there[at])
-		at += 3;
-	assert_true(at >= MODEL_KEYS);
-	assert_int_equal(txn->error, OK);
-}
-
-static void walk_back(struct model *model, struct db_txn *txn, uint32_t g, uint32_t del)
-{
-	uint8_t prefix = g == 2 ? 0xff : (uint8_t)g, key[DB_KEY_MAX];
-	int64_t at = MODEL_KEYS - 3 + g;
-	struct db_cursor cursor;
-	uint32_t seen = 0;
-
-	assert_int_equal(db_cursor_open(txn, LOG, &cursor), OK);
-	for (bool more = db_seek_last(&cursor, &prefix, 1); more; more = db_prev(&cursor), at -= 3) {
-		while (at >= 0 && !model->there[at])
-			at -= 3;
-		assert_true(at >= 0);
-		assert_int_equal(cursor.key.n, model_key((uint32_t)at, key));
-		assert_memory_equal(cursor.key.bytes, key, cursor.key.n);
-		if (del > 0 && seen++ % del == 0) {
-			assert_int_equal(db_cursor_del(&cursor), OK);
-			model->there[at] = false;
-		}
-	}
-	db_cursor_close(&cursor);
-	while (at >= 0 && !model->there[at])
-		at -= 3;
-	assert_true(at < 0);
-	assert_int_equal(txn->error, OK);
-}
-
-static void walks_see_exactly_what_is_there(void **state)
-{
-	struct place *place = *state;
-	struct db *db = open_plain(place);
-	struct model model = { .seed = 20270225 };
-	struct db_txn txn;
-
-	for (int round = 0; round < MODEL_ROUNDS; round++) {
-		assert_int_equal(db_begin(db, &txn), OK);
-		change_at_random(&model, &txn);
-		for (uint32_t g = 0; g < 3; g++) {
-			walk(&model, &txn, g, 0);
-			walk_back(&model, &txn, g, 0);
-			walk(&model, &txn, g, round % 7 == 6 ? 1 : draw(&model, 30)); /* 1: empties the group */
-			walk(&model, &txn, g, 0);
-			walk_back(&model, &txn, g, round % 11 == 10 ? 1 : draw(&model, 30));
-			walk_back(&model, &txn, g, 0);
-		}
-		assert_int_equal(db_commit(&txn), OK);
-		assert_int_equal(db_begin_read(db, &txn), OK);
-		for (uint32_t g = 0; g < 3; g++) {
-			walk(&model, &txn, g, 0);
-			walk_back(&model, &txn, g, 0);
-		}
-		db_abort(&txn);
-	}
-	db_close(db);
-}
-
-static void a_seek_goes_to_the_first_key_not_before(void **state)
-{
-	struct place *place = *state;
-	struct db *db = open_plain(place);
-	struct db_cursor cursor;
-	struct db_txn txn;
-
-	assert_int_equal(db_begin(db, &txn), OK);
-	assert_int_equal(db_cursor_open(&txn, LOG, &cursor), OK);
-	assert_false(db_seek(&cursor, NULL, 0, 0));
-	assert_false(db_seek_last(&cursor, NULL, 0));
-	assert_false(db_next(&cursor));
-	assert_int_equal(db_cursor_del(&cursor), ERR_NOTFOUND);
-	db_cursor_close(&cursor);
-	put_text(&txn, LOG, "a1", "");
-	put_text(&txn, LOG, "a3", "");
-	put_text(&txn, LOG, "b", "");
-	assert_int_equal(db_cursor_open(&txn, LOG, &cursor), OK);
-	assert_true(db_seek(&cursor, "a2", 2, 1));
-	assert_memory_equal(cursor.key.bytes, "a3", 2);
-	assert_false(db_next(&cursor)); /* b has another prefix */
-	assert_false(db_next(&cursor));
-	assert_true(db_seek(&cursor, "a2", 2, 0));
-	assert_true(db_next(&cursor));
-	assert_memory_equal(cursor.key.bytes, "b", 1);
-	assert_true(db_prev(&cursor));
-	assert_true(db_prev(&cursor));
-	assert_memory_equal(cursor.key.bytes, "a1", 2);
-	assert_false(db_prev(&cursor));
-	assert_false(db_seek(&cursor, "c", 1, 0));
-	assert_true(db_seek(&cursor, NULL, 0, 0));
-	assert_memory_equal(cursor.key.bytes, "a1", 2);
-	assert_true(db_seek_last(&cursor, NULL, 0));
-	assert_memory_equal(cursor.key.bytes, "b", 1);
-	assert_true(db_seek_last(&cursor, "a", 1));
-	assert_memory_equal(cursor.key.bytes, "a3", 2);
-	assert_false(db_seek_last(&cursor, "a2", 2));
-	assert_int_equal(txn.error, OK);
-	assert_int_equal(db_commit(&txn), OK);
-	db_cursor_close(&cursor); /* harmless after its transaction */
-	db_close(db);
-}
-
 /* --- open ------------------------------------------------------------------------------------------------------ */
 
 static void a_second_process_is_refused_by_name_of_the_first(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place), *second;
 	char who[64];
 	int status;
@@ -475,7 +281,7 @@ static void a_second_process_is_refused_by_name_of_the_first(void **state)
 
 static void readers_of_a_stopped_store_share_it(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db_options reading = plain;
 	struct db *db = open_plain(place), *second;
 	struct db_txn txn;
@@ -502,7 +308,7 @@ static void readers_of_a_stopped_store_share_it(void **state)
 
 static void an_abandoned_store_keeps_what_was_committed(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place);
 	struct db_txn txn;
 
@@ -564,7 +370,7 @@ static void fill(struct db *db, uint32_t n)
 
 static void a_damaged_or_lost_store_is_told_from_a_new_one(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place);
 	char path[128];
 	struct stat status;
@@ -602,7 +408,7 @@ static void a_damaged_or_lost_store_is_told_from_a_new_one(void **state)
 static void a_store_of_something_else_is_refused(void **state)
 {
 	static const char *const more[] = { "log", "cases", "keys", NULL };
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db_options reading = { .read_only = true, .tables = more };
 	struct db *db = open_plain(place);
 
@@ -617,7 +423,7 @@ static void a_store_of_something_else_is_refused(void **state)
 
 static void the_folder_is_closed_to_others(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place);
 	char path[128];
 	struct stat status;
@@ -655,7 +461,7 @@ static bool file_has(const char *dir, const char *needle)
 
 static void a_copy_holds_the_snapshot_and_is_whole(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place), *copy;
 	struct db_txn txn;
 	uint64_t n;
@@ -691,7 +497,7 @@ static void a_copy_holds_the_snapshot_and_is_whole(void **state)
 
 static void a_rewritten_store_has_no_byte_of_what_was_deleted(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db *db = open_plain(place);
 	char key[16], value[64];
 	struct db_txn txn;
@@ -736,7 +542,7 @@ static void a_rewritten_store_has_no_byte_of_what_was_deleted(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, make_place, remove_place)
+#define T(name) cmocka_unit_test_setup_teardown(name, db_place_make, db_place_remove)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_sort_as_their_parts),
 		cmocka_unit_test(network_file_systems_are_refused),
@@ -745,8 +551,6 @@ int main(void)
 		T(only_one_writes_at_a_time),
 		T(the_reader_too_many_is_told_to_try_later),
 		T(an_old_reader_shows_in_the_gauge),
-		T(walks_see_exactly_what_is_there),
-		T(a_seek_goes_to_the_first_key_not_before),
 		T(a_second_process_is_refused_by_name_of_the_first),
 		T(readers_of_a_stopped_store_share_it),
 		T(an_abandoned_store_keeps_what_was_committed),

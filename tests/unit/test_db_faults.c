@@ -1,16 +1,13 @@
 /* Proves what each failure of disk and sync does to a store: a full one loses nothing and goes on, head-room stays for those that may use it, and a commit whose fate is open stops
  * all writing. The failures are injected: these definitions of the system's functions come before the C library's, also for LMDB. */
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -18,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "lib/db.h"
+#include "tests/unit/db_place.h"
 
 /* --- injection ------------------------------------------------------------------------------------------------- */
 
@@ -76,39 +73,19 @@ static const char *const tables[] = { "log", "queue", NULL };
 #define MIB ((size_t)1 << 20)
 static const struct db_options plain = { .size_max = 64 * MIB, .tables = tables };
 
-struct place { char root[64], dir[80]; struct err err; struct db *db; };
-
 static int make_place(void **state)
 {
-	struct place *place = calloc(1, sizeof *place);
-
 	memset(&fault, 0, sizeof fault);
-	assert_non_null(place);
-	(void)snprintf(place->root, sizeof place->root, "/tmp/test_db_faults-XXXXXX");
-	assert_non_null(mkdtemp(place->root));
-	(void)snprintf(place->dir, sizeof place->dir, "%s/store", place->root);
-	*state = place;
-	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-	(void)status, (void)kind, (void)walk;
-	return remove(path);
+	return db_place_make(state);
 }
 
 static int remove_place(void **state)
 {
-	struct place *place = *state;
-
 	memset(&fault, 0, sizeof fault);
-	db_abandon(place->db);
-	assert_int_equal(nftw(place->root, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
-	free(place);
-	return 0;
+	return db_place_remove(state);
 }
 
-static void open_with(struct place *place, size_t size_max, size_t reserve)
+static void open_with(struct db_place *place, size_t size_max, size_t reserve)
 {
 	struct db_options options = plain;
 
@@ -118,7 +95,7 @@ static void open_with(struct place *place, size_t size_max, size_t reserve)
 		fail_msg("%s", place->err.text);
 }
 
-static void reopen(struct place *place)
+static void reopen(struct db_place *place)
 {
 	db_close(place->db);
 	place->db = NULL;
@@ -180,7 +157,7 @@ static const struct { enum call call; int error; bool cut_short; uint64_t disk_f
 	{ FDATASYNC, ENOSPC, false, 0, ERR_FULL },            /* late allocation */
 };
 
-static void fail_once(struct place *place, size_t i)
+static void fail_once(struct db_place *place, size_t i)
 {
 	bool unsynced = failures[i].expected == ERR_UNSYNCED;
 	struct db_txn txn;
@@ -222,7 +199,7 @@ static void a_failed_commit_is_full_or_stops_the_process(void **state)
 
 static void a_full_map_keeps_what_it_has(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db_value value;
 	struct db_txn txn;
 	uint64_t n = 0;
@@ -254,7 +231,7 @@ static void a_full_map_keeps_what_it_has(void **state)
 
 static void ordinary_writes_leave_the_head_room(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db_info info;
 	uint64_t n = 0, acks = 0;
 	int error;
@@ -280,7 +257,7 @@ static void ordinary_writes_leave_the_head_room(void **state)
 
 static void freed_pages_bring_a_full_store_back(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db_txn txn, reading;
 	uint64_t n = 0;
 
@@ -303,7 +280,7 @@ static void freed_pages_bring_a_full_store_back(void **state)
 
 static void a_large_transaction_stops_before_the_head_room(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	static const uint8_t large[60000];
 	struct db_info info;
 	struct db_txn txn;
@@ -323,7 +300,7 @@ static void a_large_transaction_stops_before_the_head_room(void **state)
 
 static void a_full_file_system_refuses_ordinary_writes_only(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 
 	open_with(place, 64 * MIB, MIB);
 	assert_int_equal(commit_numbered(place->db, LOG, 0, false), OK);
@@ -343,7 +320,7 @@ static void a_full_file_system_refuses_ordinary_writes_only(void **state)
 static void a_rewrite_that_fails_leaves_the_store_as_it_was(void **state)
 {
 	static const struct { enum call call; int error; int expected; } tries[] = { { WRITE_PAGES, ENOSPC, ERR_FULL }, { FDATASYNC, EIO, ERR_IO }, { WRITE_PAGES, EIO, ERR_IO } };
-	struct place *place = *state;
+	struct db_place *place = *state;
 
 	open_with(place, plain.size_max, 0);
 	assert_int_equal(commit_numbered(place->db, LOG, 1, false), OK);
@@ -369,7 +346,7 @@ static void a_rewrite_that_fails_leaves_the_store_as_it_was(void **state)
 
 static void a_copy_that_fails_leaves_none(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	char dir[96], path[128];
 
 	open_with(place, plain.size_max, 0);
@@ -387,7 +364,7 @@ static void a_copy_that_fails_leaves_none(void **state)
 
 static void a_rehearsal_never_syncs(void **state)
 {
-	struct place *place = *state;
+	struct db_place *place = *state;
 	struct db_options options = plain;
 
 	fault.fail = FDATASYNC;
