@@ -247,8 +247,8 @@ CHECK(relation_answer)
 	const char *me = d->input->agency->id;
 	const handover *h = handover_find(d->run->state, payload_handover(d->row, d->data));
 
-	if (h && same(h->to, me))
-		return 0;
+	if (h && same(h->to, me) && (!(d->row->flags & ROW_BY_PROVIDER) || h->provider || !handover_open(h) || (d->relations & REL_ALL)))
+		return 0; /* a candidate may not begin what it has not accepted: for it there is no case yet */
 	if (h && past_of(h, me))
 		return refuse(d, "offer-closed", "handover: this offer has ended");
 	if (!h && (d->relations & REL_ALL))

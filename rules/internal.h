@@ -79,6 +79,7 @@ enum row_flags {
 	ROW_NEED_CLASS = 64,      /* class C if the payload's need is */
 	ROW_WHEN_CLOSED = 128,    /* accepted on a closed case */
 	ROW_ANY_ROLE = 256,
+	ROW_BY_PROVIDER = 512,    /* a step of a handover after its acceptance */
 };
 
 struct decision;

@@ -1,0 +1,357 @@
+/* The core as a whole: opening, the turn's begin and end, and questions about its state. */
+#include "broker/core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/core_internal.h"
+#include "lib/pb.h"
+
+static const char *const tables[] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related", NULL };
+static const char *const key_tables[] = { "keys", NULL };
+
+#define KEYS_SIZE_MAX ((size_t)16 << 30)
+#define CONTEXT "reentry1"
+
+static int open_stores(const struct core_options *options, struct core *core, struct err *err)
+{
+	struct db_options db = { .size_max = options->size_max, .reserve = options->reserve, .volatile_store = options->volatile_store, .tables = tables };
+	struct db_options keys = { .size_max = options->volatile_store ? options->size_max : KEYS_SIZE_MAX, .volatile_store = options->volatile_store, .tables = key_tables };
+	char dir[4096];
+	int error = db_open(options->dir, &db, &core->db, err);
+
+	if (error)
+		return error;
+	if (snprintf(dir, sizeof dir, "%s", options->keys_dir ? options->keys_dir : options->dir) >= (int)sizeof dir - 8)
+		return err_set(err, ERR_INVALID, "the path of the store is too long");
+	if (!options->keys_dir)
+		memcpy(dir + strlen(dir), "-keys", 6);
+	return db_open(dir, &keys, &core->keys, err);
+}
+
+static int core_load(struct core *core, struct err *err)
+{
+	int error = log_last(core);
+
+	if (!error)
+		error = agencies_load(core);
+	if (error)
+		return err_set(err, error, "the store cannot be read (%s); restore a backup, or check it with reentry verify --log", err_text(error));
+	return OK;
+}
+
+static struct core *core_make(const struct policy *policy, const char *policy_text)
+{
+	struct core *core = calloc(1, sizeof *core);
+
+	if (!core)
+		return NULL;
+	arena_init(&core->arena, TURN_ARENA_MAX);
+	core->key_cache = calloc(KEY_CACHE, sizeof *core->key_cache);
+	core->policy = policy;
+	core->policy_text = policy_text;
+	core->epoch = 1;
+	core->recorded_at = MOMENT_NONE;
+	if (core->key_cache)
+		return core;
+	free(core);
+	return NULL;
+}
+
+int core_open(const struct core_options *options, const struct policy *policy, const char *policy_text, struct core **ret_core, struct err *err)
+{
+	struct core *core = core_make(policy, policy_text);
+	int error;
+
+	if (!core)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	memcpy(core->master, options->master_key, KEY_SIZE);
+	crypt_derive(core->master, CONTEXT, 1, core->body_key);
+	crypt_derive(core->master, CONTEXT, 2, core->hash_key);
+	core->signs = options->signing_seed != NULL;
+	if (core->signs)
+		memcpy(core->signing_seed, options->signing_seed, KEY_SIZE);
+	error = open_stores(options, core, err);
+	if (!error)
+		error = core_load(core, err);
+	if (error) {
+		core_close(core);
+		return error;
+	}
+	*ret_core = core;
+	return OK;
+}
+
+static void core_free(struct core *core)
+{
+	crypt_wipe(core->key_cache, KEY_CACHE * sizeof *core->key_cache);
+	free(core->key_cache);
+	free(core->agencies);
+	free(core->touched);
+	free(core->touched_ids);
+	free(core->new_keys);
+	arena_release(&core->arena);
+	crypt_wipe(core, sizeof *core);
+	free(core);
+}
+
+void core_close(struct core *core)
+{
+	if (!core)
+		return;
+	if (core->in_turn)
+		core_rollback(core);
+	db_close(core->db);
+	if (!core->shadow)
+		db_close(core->keys);
+	core_free(core);
+}
+
+void core_abandon(struct core *core)
+{
+	if (!core)
+		return;
+	db_abandon(core->db);
+	db_abandon(core->keys);
+	core_free(core);
+}
+
+void core_set_policy(struct core *core, const struct policy *policy, const char *policy_text)
+{
+	core->policy = policy;
+	core->policy_text = policy_text;
+	core->config_current = false;
+}
+
+/* --- the turn ---------------------------------------------------------------------------------------------------------------- */
+
+/* The effective configuration is on the record: once, and again when it differs. */
+static int record_config(struct core *core)
+{
+	static const char name[] = "config";
+	Reentry__Header header = REENTRY__HEADER__INIT;
+	Reentry__ConfigRecord config = REENTRY__CONFIG_RECORD__INIT;
+	uint8_t fingerprint[16];
+	struct db_value found;
+	uint8_t *body = NULL;
+	size_t n = 0, text_n = strlen(core->policy_text);
+	int error;
+
+	crypt_keyed_hash(core->hash_key, core->policy_text, text_n, fingerprint, sizeof fingerprint);
+	error = db_get(&core->txn, T_META, name, sizeof name, &found);
+	if (!error && found.n == sizeof fingerprint && memcmp(found.bytes, fingerprint, sizeof fingerprint) == 0)
+		return OK;
+	if (error && error != ERR_NOTFOUND)
+		return error;
+	config.has_rules_version = config.has_policy = true;
+	config.rules_version = RULES_VERSION;
+	config.policy.data = (uint8_t *)(uintptr_t)core->policy_text;
+	config.policy.len = text_n;
+	header.has_kind = true;
+	header.kind = REENTRY__RECORD_KIND__VALUE__CONFIG;
+	header.agency = (char *)(uintptr_t)core->policy->broker_id;
+	error = pb_pack(&config, &core->arena, &body, &n);
+	if (!error)
+		error = log_append(core, &header, body, n);
+	return error ? error : db_put(&core->txn, T_META, name, sizeof name, fingerprint, sizeof fingerprint);
+}
+
+static void forget_turn(struct core *core)
+{
+	memset(core->buckets, 0, sizeof core->buckets);
+	core->cases = NULL;
+	core->in_turn = false;
+}
+
+int core_begin(struct core *core, moment now)
+{
+	int error;
+
+	for (size_t i = 0; i < core->n_touched; i++)
+		core->agencies[core->touched[i]].touched = false;
+	core->n_touched = 0;
+	arena_reset(&core->arena);
+	if (now < core->recorded_at) {
+		core->clock_jumps++;
+		now = core->recorded_at; /* recorded_at never goes back (domain.md 3.1) */
+	}
+	error = db_begin(core->db, &core->txn);
+	if (error)
+		return error;
+	core->in_turn = true;
+	core->now = now;
+	if (!core->config_current && !core->shadow)
+		error = record_config(core);
+	if (error)
+		core_rollback(core);
+	return error;
+}
+
+void core_rollback(struct core *core)
+{
+	db_abort(&core->txn);
+	keys_rollback(core);
+	for (size_t i = 0; i < core->n_touched; i++)
+		core->agencies[core->touched[i]].touched = false;
+	core->n_touched = 0;
+	agencies_rollback(core);
+	core->last = core->committed;
+	forget_turn(core);
+}
+
+int core_commit(struct core *core)
+{
+	int error = cases_flush(core);
+
+	if (!error)
+		error = core->txn.error;
+	if (!error)
+		error = keys_commit(core); /* synced before the records that need them */
+	if (!error) {
+		error = db_commit(&core->txn);
+		core->full = error == ERR_FULL;
+	}
+	if (error) {
+		core_rollback(core);
+		return error;
+	}
+	if (core->last != core->committed)
+		core->recorded_at = core->now;
+	core->committed = core->last;
+	core->n_agencies_committed = core->n_agencies;
+	core->config_current = true;
+	forget_turn(core);
+	return OK;
+}
+
+/* --- questions ----------------------------------------------------------------------------------------------------------------- */
+
+int core_touched(struct core *core, const char *const **ret_agencies, size_t *ret_n)
+{
+	const char **grown = realloc(core->touched_ids, (core->n_touched + 1) * sizeof *grown);
+
+	*ret_n = 0;
+	if (!grown)
+		return ERR_NOMEM;
+	core->touched_ids = grown;
+	for (size_t i = 0; i < core->n_touched; i++)
+		grown[i] = core->agencies[core->touched[i]].id;
+	*ret_agencies = grown;
+	*ret_n = core->n_touched;
+	return OK;
+}
+
+int core_status(struct core *core, struct core_status *ret_status)
+{
+	struct db_info info = { 0 };
+	struct db_txn txn;
+	int error = db_info(core->db, &info);
+
+	*ret_status = (struct core_status){
+		.last_sequence = core->committed, .epoch = core->epoch, .map_used = info.used, .map_max = info.size_max, .clock_jumps = core->clock_jumps,
+		.last_recorded_at = core->recorded_at, .full = core->full,
+	};
+	if (!error)
+		error = db_begin_read(core->db, &txn);
+	if (error)
+		return error;
+	error = db_count(&txn, T_CASES, &ret_status->cases);
+	db_abort(&txn);
+	return error;
+}
+
+int core_case(struct core *core, const char *subject, struct arena *arena, Reentry__CaseState **ret_state)
+{
+	struct db_txn txn;
+	int error = db_begin_read(core->db, &txn);
+
+	if (!error)
+		error = case_read(core, &txn, subject, arena, ret_state);
+	db_abort(&txn);
+	return error;
+}
+
+int core_record(struct core *core, uint64_t position, struct arena *arena, struct core_record *ret_record)
+{
+	struct db_txn txn;
+	int error = db_begin_read(core->db, &txn);
+
+	if (!error)
+		error = log_read(core, &txn, position, arena, ret_record);
+	db_abort(&txn);
+	return error;
+}
+
+int core_cases_of(struct core *core, const char *agency, const char *after, size_t max, struct arena *arena, const char ***ret_subjects, size_t *ret_n)
+{
+	struct db_txn read, *txn = core->in_turn ? &core->txn : &read;
+	const char **subjects = NULL, **place;
+	uint8_t key[DB_KEY_MAX];
+	struct db_cursor cursor;
+	uint16_t number = 0;
+	size_t n = 0;
+	int error = agency_number(core, agency, false, &number);
+
+	*ret_subjects = NULL;
+	*ret_n = 0;
+	if (error)
+		return error == ERR_NOTFOUND ? OK : error;
+	error = core->in_turn ? OK : db_begin_read(core->db, &read);
+	if (!error)
+		error = db_cursor_open(txn, T_RELATED, &cursor);
+	if (!error) {
+		for (bool more = db_seek(&cursor, key, after ? db_key(key, "hs", number, after) : db_key(key, "h", number), 2); more && n < max && !error; more = db_next(&cursor)) {
+			const char *ref = (const char *)cursor.key.bytes + 2;
+
+			if (after && strcmp(ref, after) == 0)
+				continue;
+			place = ARENA_PUSH(arena, subjects, n);
+			if (!place || !(*place = arena_strdup(arena, ref)))
+				error = ERR_NOMEM;
+		}
+		db_cursor_close(&cursor);
+	}
+	if (!core->in_turn)
+		db_abort(&read);
+	*ret_subjects = subjects;
+	*ret_n = n;
+	return error;
+}
+
+int core_timers(struct core *core, size_t max, struct arena *arena, struct core_timer **ret_timers, size_t *ret_n)
+{
+	struct core_timer *timers = NULL, *place;
+	struct db_cursor cursor;
+	struct db_txn txn;
+	size_t n = 0;
+	int error = db_begin_read(core->db, &txn);
+
+	DB_FOREACH(&cursor, &txn, T_DUE, NULL, 0) {
+		Reentry__CaseState *state = NULL;
+		const char *ref = arena_strdup(arena, (const char *)cursor.key.bytes + 8);
+
+		if (!error)
+			error = ref ? case_read(core, &txn, ref, arena, &state) : ERR_NOMEM;
+		for (size_t i = 0; !error && i < state->n_timers && n < max; i++) {
+			place = ARENA_PUSH(arena, timers, n);
+			if (place)
+				*place = (struct core_timer){ ref, rules_timer_name(state->timers[i]->kind), state->timers[i]->ref, state->timers[i]->due, state->timers[i]->n };
+			else
+				error = ERR_NOMEM;
+		}
+		if (error || n >= max) {
+			db_cursor_close(&cursor);
+			break;
+		}
+	}
+	db_abort(&txn);
+	*ret_timers = timers;
+	*ret_n = n;
+	return error;
+}
+
+int core_backup(struct core *core, const char *dir, struct err *err)
+{
+	return db_copy(core->db, dir, err);
+}

@@ -1,0 +1,159 @@
+/* Cases: read once a turn, kept unpacked while it lasts, written once at its end, with the indexes that follow from them. */
+#include <string.h>
+
+#include "broker/core_internal.h"
+#include "lib/pb.h"
+
+/* The state holds class C needs: it is sealed under the strictest key. */
+#define STATE_CLASS REENTRY__CLASS__VALUE__C
+
+int case_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state)
+{
+	struct db_value value;
+	const uint8_t *key = NULL;
+	uint8_t *bytes;
+	void *state = NULL;
+	int error = db_get(txn, T_CASES, ref, strlen(ref), &value);
+
+	if (error)
+		return error;
+	error = keys_get(core, ref, STATE_CLASS, false, &key);
+	if (error)
+		return error;
+	if (value.n < SEAL_OVERHEAD)
+		return ERR_CORRUPT;
+	bytes = arena_alloc(arena, value.n - SEAL_OVERHEAD);
+	if (!bytes)
+		return ERR_NOMEM;
+	if (crypt_open(key, value.bytes, value.n, ref, strlen(ref), bytes))
+		return ERR_CORRUPT;
+	error = pb_unpack_own(&reentry__case_state__descriptor, bytes, value.n - SEAL_OVERHEAD, arena, &state);
+	*ret_state = state;
+	return error;
+}
+
+static struct loaded **bucket_of(struct core *core, const char *ref)
+{
+	uint32_t hash = 2166136261u;
+
+	for (const char *c = ref; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	return &core->buckets[(hash ^ hash >> 16) % CASE_BUCKETS];
+}
+
+int case_load(struct core *core, const char *ref, struct loaded **ret_case)
+{
+	struct loaded **bucket = bucket_of(core, ref);
+	struct loaded *it;
+	int error;
+
+	for (it = *bucket; it; it = it->next_in_bucket)
+		if (strcmp(it->ref, ref) == 0) {
+			*ret_case = it;
+			return OK;
+		}
+	it = arena_alloc(&core->arena, sizeof *it);
+	if (!it || !(it->ref = arena_strdup(&core->arena, ref)))
+		return ERR_NOMEM;
+	it->due = MOMENT_NONE;
+	error = case_read(core, &core->txn, ref, &core->arena, &it->state);
+	if (error && error != ERR_NOTFOUND)
+		return error;
+	if (it->state) {
+		it->due = rules_next_due(it->state);
+		error = relations_of(it->state, core->policy, &core->arena, &it->related, &it->n_related);
+		if (error)
+			return error;
+	}
+	it->next_in_bucket = *bucket;
+	*bucket = it;
+	it->next = core->cases;
+	core->cases = it;
+	*ret_case = it;
+	return OK;
+}
+
+static int flush_due(struct core *core, const struct loaded *it)
+{
+	moment due = rules_next_due(it->state);
+	uint8_t key[DB_KEY_MAX];
+	int error;
+
+	if (due == it->due)
+		return OK;
+	if (it->due != MOMENT_NONE) {
+		error = db_del(&core->txn, T_DUE, key, db_key(key, "ts", it->due, it->ref));
+		if (error && error != ERR_NOTFOUND)
+			return error;
+	}
+	return due == MOMENT_NONE ? OK : db_put(&core->txn, T_DUE, key, db_key(key, "ts", due, it->ref), "", 0);
+}
+
+static int put_related(struct core *core, const char *agency, const char *ref, uint32_t relations)
+{
+	uint8_t key[DB_KEY_MAX], bits[4];
+	uint16_t number = 0;
+	int error = agency_number(core, agency, true, &number);
+
+	if (error)
+		return error;
+	for (int i = 0; i < 4; i++)
+		bits[i] = (uint8_t)(relations >> (24 - 8 * i));
+	if (relations)
+		return db_put(&core->txn, T_RELATED, key, db_key(key, "hs", number, ref), bits, sizeof bits);
+	error = db_del(&core->txn, T_RELATED, key, db_key(key, "hs", number, ref));
+	return error == ERR_NOTFOUND ? OK : error;
+}
+
+/* Both lists are sorted by id: what changed between them is written. */
+static int flush_related(struct core *core, const struct loaded *it)
+{
+	struct related *now = NULL;
+	size_t n = 0, i = 0, k = 0;
+	int error = relations_of(it->state, core->policy, &core->arena, &now, &n);
+
+	while (!error && (i < it->n_related || k < n)) {
+		int order = i == it->n_related ? 1 : k == n ? -1 : strcmp(it->related[i].agency->id, now[k].agency->id);
+
+		if (order < 0) {
+			error = put_related(core, it->related[i++].agency->id, it->ref, 0);
+		} else if (order > 0) {
+			error = put_related(core, now[k].agency->id, it->ref, now[k].relations);
+			k++;
+		} else {
+			if (it->related[i].relations != now[k].relations)
+				error = put_related(core, now[k].agency->id, it->ref, now[k].relations);
+			i++, k++;
+		}
+	}
+	return error;
+}
+
+static int flush_case(struct core *core, const struct loaded *it)
+{
+	const uint8_t *key = NULL;
+	uint8_t *bytes = NULL;
+	void *room;
+	size_t n = 0;
+	int error = keys_get(core, it->ref, STATE_CLASS, true, &key);
+
+	if (!error)
+		error = pb_pack(it->state, &core->arena, &bytes, &n);
+	if (!error)
+		error = db_put_room(&core->txn, T_CASES, it->ref, strlen(it->ref), n + SEAL_OVERHEAD, &room);
+	if (error)
+		return error;
+	crypt_seal(key, bytes, n, it->ref, strlen(it->ref), room);
+	error = flush_due(core, it);
+	return error ? error : flush_related(core, it);
+}
+
+int cases_flush(struct core *core)
+{
+	int error = OK;
+
+	for (struct loaded *it = core->cases; it && !error; it = it->next)
+		if (it->dirty && it->state)
+			error = flush_case(core, it);
+	return error;
+}

@@ -1,0 +1,99 @@
+/* Inside the core, one section per file, in the order in which a turn meets them. core.h is the contract. */
+#ifndef BROKER_CORE_INTERNAL_H
+#define BROKER_CORE_INTERNAL_H
+
+#include "broker/core.h"
+#include "lib/crypt.h"
+#include "lib/db.h"
+
+/* Tables of the store; docs/durability.md tells key and value of each. */
+enum { T_LOG, T_TREE, T_META, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED, T_COUNT };
+
+#define CASE_BUCKETS 2048         /* of the turn's table of touched cases */
+#define KEY_CACHE 4096            /* opened case keys kept in memory, direct-mapped */
+#define AGENCY_SLOTS 16384        /* of the hash from agency id to number; a power of two, at least twice AGENCY_MAX */
+#define AGENCY_MAX 4096
+#define EVENT_MAX ((size_t)64 << 10)
+#define TURN_ARENA_MAX ((size_t)512 << 20)
+#define QUEUE_WALK_MAX 10000000   /* queue entries of one agency that a withdrawal looks through */
+
+struct case_keys { char ref[65]; bool used; uint8_t key[4][KEY_SIZE]; }; /* by class A B C D */
+
+/* A case that this turn has touched. */
+struct loaded {
+	struct loaded *next_in_bucket, *next;
+	const char *ref;
+	Reentry__CaseState *state;    /* NULL: there is none (yet) */
+	bool dirty;
+	moment due;                   /* as the due table has it; MOMENT_NONE */
+	struct related *related; size_t n_related; /* as the related table has it */
+};
+
+struct agency_entry { char id[33]; bool touched; };
+
+struct core {
+	struct db *db, *keys;
+	bool shadow;                  /* a rebuild in progress: keys borrowed, nothing is new */
+	const struct policy *policy;
+	const char *policy_text;
+	uint8_t master[KEY_SIZE], body_key[KEY_SIZE], hash_key[KEY_SIZE]; /* the latter two derived: records without a case, de-duplication */
+	uint8_t signing_seed[KEY_SIZE]; bool signs;
+
+	uint64_t last, epoch;         /* last position appended */
+	uint64_t committed;
+	moment recorded_at;           /* of the last record */
+	uint64_t clock_jumps;
+	bool full, config_current;
+
+	/* the turn */
+	struct arena arena;
+	struct db_txn txn, key_txn;
+	bool in_turn, in_key_txn;
+	moment now;
+	struct loaded *buckets[CASE_BUCKETS], *cases;
+
+	struct agency_entry *agencies; size_t n_agencies, n_agencies_committed;
+	uint16_t agency_slots[AGENCY_SLOTS]; /* number + 1 */
+	uint16_t *touched; size_t n_touched;
+	const char **touched_ids;
+	struct case_keys *key_cache;
+	char (*new_keys)[65]; size_t n_new_keys; /* refs whose keys this turn made, to forget on rollback */
+};
+
+/* --- core_keys.c --------------------------------------------------------------------------------------------------------- */
+/* The key of a case and class; made (in the turn's key transaction) if make, else ERR_ERASED when there is none. Borrowed until the next call. */
+int keys_get(struct core *core, const char *ref, Reentry__Class__Value class, bool make, const uint8_t **ret_key);
+int keys_commit(struct core *core);
+void keys_rollback(struct core *core);
+
+/* --- core_log.c ------------------------------------------------------------------------------------------------------------ */
+/* Appends one record: fills position, time and epoch into the header, seals the body. class 0: under the broker's own key. */
+int log_append(struct core *core, Reentry__Header *header, const void *body, size_t body_n);
+/* Reads and checks one; txn: read or write. The parts are borrowed from the arena. */
+int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct arena *arena, struct core_record *ret_record);
+int log_last(struct core *core);                              /* at open: core->last, core->recorded_at */
+
+/* --- core_agency.c ------------------------------------------------------------------------------------------------------------ */
+int agencies_load(struct core *core);
+int agency_number(struct core *core, const char *id, bool make, uint16_t *ret_number); /* ERR_NOTFOUND */
+void agency_touch(struct core *core, uint16_t number);
+void agencies_rollback(struct core *core);
+
+/* --- core_case.c ---------------------------------------------------------------------------------------------------------------- */
+int case_load(struct core *core, const char *ref, struct loaded **ret_case);
+int cases_flush(struct core *core);
+int case_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state);
+
+/* --- core_queue.c ----------------------------------------------------------------------------------------------------------------- */
+#define QUEUE_WATCH 1
+#define QUEUE_NO_CONSENT 2        /* access by consent has ended since it was queued */
+struct queued { uint8_t flags; const char *ref; };
+/* What a record does to the queues: drops for `ended` and `stopped`, then its own routes. */
+int queue_project(struct core *core, const struct rules_record *record, const char *ref);
+int queue_take(struct core *core, uint16_t number, uint64_t position, struct queued *ret_queued);  /* deletes; ERR_NOTFOUND */
+
+/* --- core_turn.c -------------------------------------------------------------------------------------------------------------------- */
+int ids_put(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t position, Reentry__Outcome__Value outcome);
+
+/* --- core_rebuild.c ------------------------------------------------------------------------------------------------------------------- */
+#endif

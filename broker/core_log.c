@@ -1,0 +1,167 @@
+/* The log: dense positions, a header in the clear, a sealed body, and a hash over both that is checked on every read.
+ * Value: 32 bytes leaf hash, 4 bytes header length (big-endian), header (packed Header), sealed body.
+ * Leaf: SHA-256(0x00 || header length || header || SHA-256(sealed body)), RFC 6962's leaf over clear header and hash of the ciphertext. */
+#include <string.h>
+
+#include "broker/core_internal.h"
+#include "lib/pb.h"
+
+#define PREFIX (HASH_SIZE + 4)
+
+static void put32(uint8_t *bytes, uint32_t n)
+{
+	for (int i = 0; i < 4; i++)
+		bytes[i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
+static uint32_t get32(const uint8_t *bytes)
+{
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static void leaf_hash(const uint8_t *header, size_t header_n, const uint8_t *sealed, size_t sealed_n, uint8_t hash[HASH_SIZE])
+{
+	static const uint8_t zero = 0;
+	uint8_t body[HASH_SIZE], length[4];
+	struct crypt_part parts[] = { { &zero, 1 }, { length, 4 }, { header, header_n }, { body, sizeof body } };
+
+	put32(length, (uint32_t)header_n);
+	crypt_sha256(sealed, sealed_n, body);
+	crypt_sha256_parts(parts, 4, hash);
+}
+
+static int body_key(struct core *core, const Reentry__Header *header, bool make, const uint8_t **ret_key)
+{
+	if (header->has_class_ && header->subject)
+		return keys_get(core, header->subject, header->class_, make, ret_key);
+	*ret_key = core->body_key;
+	return OK;
+}
+
+int log_append(struct core *core, Reentry__Header *header, const void *body, size_t body_n)
+{
+	size_t header_n, sealed_n = body_n + SEAL_OVERHEAD;
+	const uint8_t *key = NULL;
+	uint8_t *value;
+	void *room;
+	uint8_t at[DB_KEY_MAX];
+	int error;
+
+	header->has_position = header->has_recorded_at = header->has_epoch = true;
+	header->position = core->last + 1;
+	header->recorded_at = core->now;
+	header->epoch = core->epoch;
+	error = body_key(core, header, true, &key);
+	if (error)
+		return error;
+	header_n = reentry__header__get_packed_size(header);
+	error = db_put_room(&core->txn, T_LOG, at, db_key(at, "q", header->position), PREFIX + header_n + sealed_n, &room);
+	if (error)
+		return error;
+	value = room;
+	put32(value + HASH_SIZE, (uint32_t)header_n);
+	reentry__header__pack(header, value + PREFIX);
+	/* The header is authenticated with the body: a body cannot be moved to another position, case or time. */
+	crypt_seal(key, body, body_n, value + PREFIX, header_n, value + PREFIX + header_n);
+	leaf_hash(value + PREFIX, header_n, value + PREFIX + header_n, sealed_n, value);
+	core->last++;
+	return OK;
+}
+
+static int open_body(struct core *core, const uint8_t *header, size_t header_n, const uint8_t *sealed, size_t n, struct arena *arena, struct core_record *record)
+{
+	const uint8_t *key = NULL;
+	uint8_t *body;
+	int error = body_key(core, record->header, false, &key);
+
+	if (error)
+		return error;
+	if (n < SEAL_OVERHEAD)
+		return ERR_CORRUPT;
+	body = arena_alloc(arena, n - SEAL_OVERHEAD);
+	if (!body)
+		return ERR_NOMEM;
+	if (crypt_open(key, sealed, n, header, header_n, body))
+		return ERR_CORRUPT;
+	record->body = body;
+	record->body_n = n - SEAL_OVERHEAD;
+	return OK;
+}
+
+static int unpack_body(struct arena *arena, struct core_record *record)
+{
+	struct rules_record *r = &record->record;
+	void *message = NULL;
+	int error = OK;
+
+	r->kind = record->header->kind;
+	r->position = record->header->position;
+	r->agency = record->header->agency;
+	r->class = record->header->has_class_ ? record->header->class_ : REENTRY__CLASS__VALUE__A;
+	if (r->kind == REENTRY__RECORD_KIND__VALUE__EVENT) {
+		error = pb_unpack_own(&reentry__event_record__descriptor, record->body, record->body_n, arena, &message);
+		r->event = message;
+		if (!error && r->event->outcome != REENTRY__OUTCOME__VALUE__REFUSED)
+			error = rules_record_load(r, arena);
+	} else if (r->kind == REENTRY__RECORD_KIND__VALUE__TIMER) {
+		error = pb_unpack_own(&reentry__timer_record__descriptor, record->body, record->body_n, arena, &message);
+		r->timer = message;
+	}
+	return error;
+}
+
+int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct arena *arena, struct core_record *ret_record)
+{
+	uint8_t at[DB_KEY_MAX], hash[HASH_SIZE];
+	const uint8_t *bytes, *header, *sealed;
+	struct db_value value;
+	size_t header_n, sealed_n;
+	void *message = NULL;
+	int error = db_get(txn, T_LOG, at, db_key(at, "q", position), &value);
+
+	memset(ret_record, 0, sizeof *ret_record);
+	if (error)
+		return error;
+	bytes = value.bytes;
+	if (value.n < PREFIX || (header_n = get32(bytes + HASH_SIZE)) > value.n - PREFIX)
+		return ERR_CORRUPT;
+	header = bytes + PREFIX;
+	sealed = header + header_n;
+	sealed_n = value.n - PREFIX - header_n;
+	leaf_hash(header, header_n, sealed, sealed_n, hash);
+	if (memcmp(hash, bytes, HASH_SIZE) != 0)
+		return ERR_CORRUPT;
+	if (pb_unpack_own(&reentry__header__descriptor, header, header_n, arena, &message) || ((Reentry__Header *)message)->position != position)
+		return ERR_CORRUPT;
+	ret_record->header = message;
+	error = open_body(core, header, header_n, sealed, sealed_n, arena, ret_record);
+	return error ? error : unpack_body(arena, ret_record);
+}
+
+int log_last(struct core *core)
+{
+	struct db_txn txn;
+	struct db_value key, value;
+	void *message = NULL;
+	int error = db_begin_read(core->db, &txn);
+
+	if (!error)
+		error = db_last(&txn, T_LOG, &key, &value);
+	if (error == ERR_NOTFOUND) {
+		db_abort(&txn);
+		return OK;
+	}
+	if (!error && (value.n < PREFIX || get32((const uint8_t *)value.bytes + HASH_SIZE) > value.n - PREFIX))
+		error = ERR_CORRUPT;
+	if (!error)
+		error = pb_unpack_own(&reentry__header__descriptor, (const uint8_t *)value.bytes + PREFIX, get32((const uint8_t *)value.bytes + HASH_SIZE), &core->arena, &message);
+	if (!error) {
+		const Reentry__Header *header = message;
+
+		core->last = core->committed = header->position;
+		core->recorded_at = header->recorded_at;
+		core->epoch = header->epoch;
+	}
+	db_abort(&txn);
+	return error;
+}

@@ -1,0 +1,323 @@
+/* Queues: for each agency the positions that it has not acknowledged, in order. Key: agency number, position. Value: flags, case reference.
+ * What is delivered is read from the log; an entry holds nothing of the event. */
+#include <string.h>
+
+#include "broker/core_internal.h"
+
+static int entry_read(const struct db_value *value, struct queued *ret_queued)
+{
+	const char *bytes = value->bytes;
+
+	if (value->n < 2 || bytes[value->n - 1])
+		return ERR_CORRUPT;
+	ret_queued->flags = (uint8_t)bytes[0];
+	ret_queued->ref = bytes + 1;
+	return OK;
+}
+
+static int entry_put(struct core *core, uint16_t number, uint64_t position, uint8_t flags, const char *ref)
+{
+	uint8_t key[DB_KEY_MAX];
+	uint8_t value[1 + 65];
+	size_t n = strlen(ref) + 1;
+
+	if (n > 65)
+		return ERR_INVALID;
+	value[0] = flags;
+	memcpy(value + 1, ref, n);
+	return db_put(&core->txn, T_QUEUE, key, db_key(key, "hq", number, position), value, 1 + n);
+}
+
+/* Class C that reached this agency by consent alone is not for it any more; what is more than class C is shown without it (core_deliveries). */
+static int stop_entry(struct core *core, struct db_cursor *cursor, const struct queued *entry)
+{
+	uint8_t value[1 + 65];
+	uint8_t key[DB_KEY_MAX];
+	size_t n = cursor->value.n, key_n = cursor->key.n;
+
+	if (n > sizeof value || key_n > sizeof key)
+		return ERR_CORRUPT;
+	memcpy(value, cursor->value.bytes, n);
+	memcpy(key, cursor->key.bytes, key_n);
+	value[0] = (uint8_t)(entry->flags | QUEUE_NO_CONSENT);
+	return db_put(&core->txn, T_QUEUE, key, key_n, value, n);
+}
+
+/* Walks what is queued for an agency of one case, up to (not including) a position: drops it, or marks it as without consent. */
+static int walk(struct core *core, const char *agency, const char *ref, uint64_t before, bool drop)
+{
+	uint8_t key[DB_KEY_MAX];
+	struct db_cursor cursor;
+	struct queued entry;
+	uint16_t number = 0;
+	size_t n, seen = 0;
+	int error = agency_number(core, agency, false, &number);
+
+	if (error)
+		return error == ERR_NOTFOUND ? OK : error;
+	n = db_key(key, "h", number);
+	DB_FOREACH(&cursor, &core->txn, T_QUEUE, key, n) {
+		uint64_t position = 0;
+
+		for (size_t i = 2; i < cursor.key.n; i++)
+			position = position << 8 | ((const uint8_t *)cursor.key.bytes)[i];
+		if (position >= before || seen++ > QUEUE_WALK_MAX) {
+			db_cursor_close(&cursor);
+			break;
+		}
+		error = entry_read(&cursor.value, &entry);
+		if (!error && strcmp(entry.ref, ref) == 0)
+			error = drop ? db_cursor_del(&cursor) : stop_entry(core, &cursor, &entry);
+		if (error) {
+			db_cursor_close(&cursor);
+			return error;
+		}
+	}
+	return core->txn.error;
+}
+
+int queue_project(struct core *core, const struct rules_record *record, const char *ref)
+{
+	const Reentry__EventRecord *event = record->event;
+	int error = OK;
+
+	for (size_t i = 0; i < event->n_ended && !error; i++)
+		error = walk(core, event->ended[i], ref, record->position, true);
+	for (size_t i = 0; i < event->n_stopped && !error; i++)
+		error = walk(core, event->stopped[i], ref, record->position, false);
+	for (size_t i = 0; i < event->n_routes && !error; i++) {
+		uint16_t number = 0;
+
+		error = agency_number(core, event->routes[i]->agency, true, &number);
+		if (!error)
+			error = entry_put(core, number, record->position, event->routes[i]->watch ? QUEUE_WATCH : 0, ref);
+		if (!error && !core->shadow)
+			agency_touch(core, number);
+	}
+	return error;
+}
+
+int queue_take(struct core *core, uint16_t number, uint64_t position, struct queued *ret_queued)
+{
+	uint8_t key[DB_KEY_MAX];
+	size_t n = db_key(key, "hq", number, position);
+	struct db_value value;
+	struct queued entry;
+	int error = db_get(&core->txn, T_QUEUE, key, n, &value);
+
+	if (!error)
+		error = entry_read(&value, &entry);
+	if (error)
+		return error;
+	ret_queued->flags = entry.flags;
+	ret_queued->ref = arena_strdup(&core->arena, entry.ref);
+	return ret_queued->ref ? db_del(&core->txn, T_QUEUE, key, n) : ERR_NOMEM;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------------- */
+
+static Reentry__Route *route_of(const struct rules_record *record, const char *agency)
+{
+	for (size_t i = 0; i < record->event->n_routes; i++)
+		if (strcmp(record->event->routes[i]->agency, agency) == 0)
+			return record->event->routes[i];
+	return NULL;
+}
+
+static const char *source_oin(const struct core *core, const char *source)
+{
+	const struct agency *agency = policy_agency(core->policy, source);
+
+	return agency ? agency->oin : core->policy->broker_oin;
+}
+
+/* A record as one receiver may see it. ERR_NOTFOUND: nothing of it. */
+static int delivery_make(struct core *core, const struct core_record *record, const Reentry__Route *route, struct arena *arena, Reentry__Delivery **ret_delivery)
+{
+	const struct agency *agency = policy_agency(core->policy, route->agency);
+	struct shown shown = { 0 };
+	Reentry__Delivery *d;
+	int error = agency ? rules_show(&record->record, route, agency->role, arena, &shown) : ERR_NOTFOUND;
+
+	if (error)
+		return error;
+	d = arena_alloc(arena, sizeof *d);
+	if (!d)
+		return ERR_NOMEM;
+	reentry__delivery__init(d);
+	d->has_sequence = d->has_recorded_at = d->has_time = d->has_phase = d->has_slot_version = d->has_content = d->has_class_ = true;
+	d->sequence = record->header->position;
+	d->recorded_at = record->header->recorded_at;
+	d->time = record->record.event->time;
+	d->phase = record->record.event->phase;
+	d->municipality = (char *)(uintptr_t)shown.municipality;
+	d->slot_version = record->record.event->slot_version;
+	d->has_slot_version = record->record.event->slot_version != 0;
+	d->content.data = (uint8_t *)(uintptr_t)shown.content;
+	d->content.len = shown.content_n;
+	d->class_ = (uint32_t)record->record.class;
+	d->source_oin = (char *)(uintptr_t)source_oin(core, record->header->agency);
+	*ret_delivery = d;
+	return OK;
+}
+
+static int deliver_one(struct core *core, struct db_txn *txn, const char *agency, const struct db_cursor *cursor, struct arena *arena, Reentry__Delivery **ret_delivery)
+{
+	struct core_record record;
+	struct queued entry;
+	Reentry__Route *route;
+	uint64_t position = 0;
+	int error = entry_read(&cursor->value, &entry);
+
+	for (size_t i = 2; i < cursor->key.n; i++)
+		position = position << 8 | ((const uint8_t *)cursor->key.bytes)[i];
+	if (!error)
+		error = log_read(core, txn, position, arena, &record);
+	if (error)
+		return error == ERR_ERASED ? ERR_NOTFOUND : error;
+	route = record.record.event ? route_of(&record.record, agency) : NULL;
+	if (!route)
+		return ERR_CORRUPT;
+	if ((entry.flags & QUEUE_NO_CONSENT) && route->consent)
+		route->has_care = false, route->care = 0;
+	return delivery_make(core, &record, route, arena, ret_delivery);
+}
+
+int core_deliveries(struct core *core, const char *agency, uint64_t after, size_t max_n, size_t max_bytes, struct arena *arena, struct core_delivery **ret_items, size_t *ret_n)
+{
+	uint8_t key[DB_KEY_MAX];
+	struct db_cursor cursor;
+	struct db_txn txn;
+	struct core_delivery *items = NULL;
+	uint16_t number = 0;
+	size_t n = 0, bytes = 0;
+	int error = agency_number(core, agency, false, &number);
+
+	*ret_items = NULL;
+	*ret_n = 0;
+	if (error)
+		return error == ERR_NOTFOUND ? OK : error;
+	error = db_begin_read(core->db, &txn);
+	if (!error)
+		error = db_cursor_open(&txn, T_QUEUE, &cursor);
+	if (error) {
+		db_abort(&txn);
+		return error;
+	}
+	for (bool more = db_seek(&cursor, key, db_key(key, "hq", number, after + 1), 2); more && n < max_n && bytes < max_bytes && !error; more = db_next(&cursor)) {
+		Reentry__Delivery *delivery = NULL;
+		struct core_delivery *item;
+
+		error = deliver_one(core, &txn, agency, &cursor, arena, &delivery);
+		if (error == ERR_NOTFOUND) {
+			error = OK; /* nothing of it may be shown any more: it is skipped now and taken out when what follows is acknowledged */
+			continue;
+		}
+		item = error ? NULL : ARENA_PUSH(arena, items, n);
+		if (!error && !item)
+			error = ERR_NOMEM;
+		if (!item)
+			continue;
+		item->sequence = delivery->sequence;
+		item->delivery = delivery;
+		item->size = delivery->content.len + 96;
+		bytes += item->size;
+	}
+	db_cursor_close(&cursor);
+	if (!error)
+		error = txn.error;
+	db_abort(&txn);
+	*ret_items = items;
+	*ret_n = n;
+	return error;
+}
+
+int core_queues(struct core *core, struct arena *arena, struct core_queue **ret_queues, size_t *ret_n)
+{
+	struct core_queue *queues = NULL, *at = NULL;
+	struct core_record record;
+	struct db_cursor cursor;
+	struct db_txn txn;
+	size_t n = 0;
+	int last = -1, error = db_begin_read(core->db, &txn);
+
+	DB_FOREACH(&cursor, &txn, T_QUEUE, NULL, 0) {
+		const uint8_t *key = cursor.key.bytes;
+		int number = key[0] << 8 | key[1];
+
+		if (number != last) {
+			at = ARENA_PUSH(arena, queues, n);
+			if (!at) {
+				error = ERR_NOMEM;
+				db_cursor_close(&cursor);
+				break;
+			}
+			at->agency = core->agencies[number].id;
+			for (size_t i = 2; i < cursor.key.n; i++)
+				at->oldest_sequence = at->oldest_sequence << 8 | key[i];
+			last = number;
+		}
+		at->n++;
+	}
+	for (size_t i = 0; i < n && !error; i++)
+		if (log_read(core, &txn, queues[i].oldest_sequence, arena, &record) == OK)
+			queues[i].oldest_at = record.header->recorded_at;
+	if (!error)
+		error = txn.error;
+	db_abort(&txn);
+	*ret_queues = queues;
+	*ret_n = n;
+	return error;
+}
+
+int core_timeline(struct core *core, const char *subject, const struct agency *asking, size_t max, struct arena *arena, Reentry__Delivery ***ret_items, size_t *ret_n)
+{
+	Reentry__CaseState *state = NULL;
+	Reentry__Delivery **items = NULL, **place;
+	struct db_txn txn;
+	uint64_t position;
+	size_t n = 0;
+	int error = core_case(core, subject, arena, &state);
+
+	*ret_items = NULL;
+	*ret_n = 0;
+	if (error)
+		return error;
+	error = db_begin_read(core->db, &txn);
+	for (position = state->last; position && n < max && !error;) {
+		Reentry__Delivery *delivery = NULL;
+		Reentry__Route own = REENTRY__ROUTE__INIT, *route;
+		struct core_record record;
+
+		error = log_read(core, &txn, position, arena, &record);
+		if (error)
+			break;
+		position = record.header->previous;
+		if (!record.record.event || record.record.event->outcome != REENTRY__OUTCOME__VALUE__ACCEPTED)
+			continue;
+		route = route_of(&record.record, asking->id);
+		if (!route && strcmp(record.header->agency, asking->id) == 0) {
+			own.agency = (char *)(uintptr_t)asking->id;
+			own.has_relations = own.has_care = true;
+			own.relations = REL_ALL;
+			own.care = 7; /* what it said itself */
+			route = &own;
+		}
+		if (!route)
+			continue;
+		error = delivery_make(core, &record, route, arena, &delivery);
+		if (error == ERR_NOTFOUND) {
+			error = OK;
+			continue;
+		}
+		place = error ? NULL : ARENA_PUSH(arena, items, n);
+		if (place)
+			*place = delivery;
+		else if (!error)
+			error = ERR_NOMEM;
+	}
+	db_abort(&txn);
+	*ret_items = items;
+	*ret_n = n;
+	return error;
+}

@@ -1,0 +1,405 @@
+/* What a turn takes in: publishes, acknowledgements, deadlines (broker/core.h). */
+#include <string.h>
+
+#include "broker/core_internal.h"
+#include "lib/id.h"
+#include "lib/pb.h"
+
+#define EVENT REENTRY__RECORD_KIND__VALUE__EVENT
+#define ID_HASH 16
+
+/* --- recording what the rules decided --------------------------------------------------------------------------------------- */
+
+static int pack_body(struct core *core, const struct rules_record *record, uint8_t **ret_bytes, size_t *ret_n)
+{
+	return pb_pack(record->kind == EVENT ? (const void *)record->event : (const void *)record->timer, &core->arena, ret_bytes, ret_n);
+}
+
+/* Appends one record of a case and projects it. it NULL: a refusal that belongs to no case. */
+static int record_append(struct core *core, const struct rules_record *record, struct loaded *it)
+{
+	Reentry__Header header = REENTRY__HEADER__INIT;
+	uint8_t *body = NULL;
+	size_t n = 0;
+	char *to[1024];
+	int error = pack_body(core, record, &body, &n);
+
+	if (error)
+		return error;
+	header.has_kind = true;
+	header.kind = record->kind;
+	header.agency = (char *)(uintptr_t)record->agency;
+	if (it) {
+		header.subject = (char *)(uintptr_t)it->ref;
+		header.has_class_ = header.has_previous = true;
+		header.class_ = record->class;
+		header.previous = it->state->last;
+	}
+	for (size_t i = 0; record->event && i < record->event->n_routes && i < sizeof to / sizeof *to; i++)
+		to[header.n_to++] = record->event->routes[i]->agency;
+	header.to = to;
+	if (core->last + 1 != record->position)
+		return ERR_CORRUPT;
+	error = log_append(core, &header, body, n);
+	if (error || !it)
+		return error;
+	it->state->has_last = true;
+	it->state->last = record->position;
+	it->dirty = true;
+	return record->kind == EVENT ? queue_project(core, record, it->ref) : OK;
+}
+
+static int run_append(struct core *core, struct rules_run *run, struct loaded *it)
+{
+	int error = run->error;
+
+	if (!error)
+		it->state = run->state;
+	for (size_t i = 0; i < run->n_records && !error; i++)
+		error = record_append(core, &run->records[i], it);
+	return error;
+}
+
+static void run_begin(struct core *core, struct rules_run *run, const struct loaded *it)
+{
+	*run = (struct rules_run){
+		.policy = core->policy, .arena = &core->arena, .now = core->now, .position = core->last + 1, .subject = it->ref, .state = it->state,
+	};
+}
+
+/* Timers due at or before a moment fire before anything else of that moment (domain.md 4.1). */
+static int fire_case(struct core *core, struct loaded *it)
+{
+	struct rules_run run;
+	moment due = it->state ? rules_next_due(it->state) : MOMENT_NONE;
+	int error;
+
+	if (due == MOMENT_NONE || due > core->now)
+		return OK;
+	run_begin(core, &run, it);
+	error = rules_fire(&run);
+	return error ? error : run_append(core, &run, it);
+}
+
+/* --- de-duplication: for ever, on (publisher, id) ----------------------------------------------------------------------------- */
+
+static size_t ids_key(uint8_t key[DB_KEY_MAX], uint16_t number, const char *id)
+{
+	return db_key(key, "hs", number, id);
+}
+
+/* Value: position (8 bytes), outcome (1), keyed hash of the content as received (16): a bare hash of a guessable date would tell it. */
+int ids_put(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t position, Reentry__Outcome__Value outcome)
+{
+	uint8_t key[DB_KEY_MAX], value[9 + ID_HASH];
+	uint16_t number = 0;
+	int error = agency_number(core, agency, true, &number);
+
+	if (error)
+		return error;
+	for (int i = 0; i < 8; i++)
+		value[i] = (uint8_t)(position >> (56 - 8 * i));
+	value[8] = (uint8_t)outcome;
+	crypt_keyed_hash(core->hash_key, content, n, value + 9, ID_HASH);
+	return db_put(&core->txn, T_IDS, key, ids_key(key, number, id), value, sizeof value);
+}
+
+/* OK: seen before, same content. ERR_EXISTS: other content. ERR_NOTFOUND: new. */
+static int ids_find(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t *ret_position)
+{
+	uint8_t key[DB_KEY_MAX], hash[ID_HASH];
+	const uint8_t *value;
+	struct db_value found;
+	uint16_t number = 0;
+	int error = agency_number(core, agency, false, &number);
+
+	if (!error)
+		error = db_get(&core->txn, T_IDS, key, ids_key(key, number, id), &found);
+	if (error)
+		return error;
+	if (found.n != 9 + ID_HASH)
+		return ERR_CORRUPT;
+	value = found.bytes;
+	*ret_position = 0;
+	for (int i = 0; i < 8; i++)
+		*ret_position = *ret_position << 8 | value[i];
+	crypt_keyed_hash(core->hash_key, content, n, hash, ID_HASH);
+	return memcmp(hash, value + 9, ID_HASH) == 0 ? OK : ERR_EXISTS;
+}
+
+/* --- publishing ------------------------------------------------------------------------------------------------------------------- */
+
+/* Refused before the rules saw it: on the record, under the broker's own key, since it belongs to no case that is known to exist. */
+static int refuse_raw(struct core *core, const struct agency *agency, const uint8_t *content, size_t n, moment time, struct core_receipt *receipt)
+{
+	Reentry__EventRecord event = REENTRY__EVENT_RECORD__INIT;
+	struct rules_record record = { .kind = EVENT, .position = core->last + 1, .agency = agency->id, .event = &event };
+
+	receipt->result = REENTRY__OUTCOME__VALUE__REFUSED;
+	event.has_outcome = event.has_time = event.has_content = true;
+	event.outcome = REENTRY__OUTCOME__VALUE__REFUSED;
+	event.time = time;
+	event.content.data = (uint8_t *)(uintptr_t)content;
+	event.content.len = n > EVENT_MAX ? EVENT_MAX : n; /* an oversized one is kept only as far as an event may reach */
+	event.code = (char *)(uintptr_t)receipt->code;
+	event.detail = (char *)(uintptr_t)receipt->detail;
+	return record_append(core, &record, NULL);
+}
+
+static int refuse_with(struct core *core, struct core_receipt *receipt, const char *code, const char *detail)
+{
+	receipt->code = code;
+	receipt->detail = arena_strdup(&core->arena, detail);
+	return receipt->detail ? OK : ERR_NOMEM;
+}
+
+static int decide(struct core *core, struct rules_input *input, struct core_receipt *receipt)
+{
+	struct loaded *it = NULL, *other = NULL;
+	struct rules_run run;
+	struct verdict verdict;
+	const char *other_ref;
+	int error = case_load(core, input->event->subject, &it);
+
+	if (error == ERR_ERASED) {
+		error = refuse_with(core, receipt, "no-such-case", "subject: there is no such case");
+		return error ? error : refuse_raw(core, input->agency, input->content, input->content_n, input->time, receipt);
+	}
+	if (!error)
+		error = fire_case(core, it);
+	if (error)
+		return error;
+	run_begin(core, &run, it);
+	other_ref = rules_needs_other(input->event, &core->arena);
+	if (other_ref && ref_is_valid(other_ref)) {
+		error = case_load(core, other_ref, &other);
+		if (error)
+			return error;
+		run.other = other->state;
+	}
+	error = rules_publish(&run, input, &verdict);
+	if (error)
+		return error;
+	receipt->result = verdict.result;
+	receipt->code = verdict.code;
+	receipt->detail = verdict.detail[0] ? arena_strdup(&core->arena, verdict.detail) : NULL;
+	if (verdict.result == REENTRY__OUTCOME__VALUE__REFUSED) {
+		/* It joins the case only where its publisher may know that there is one. */
+		struct related *related = NULL;
+		size_t n = 0;
+		bool knows = false;
+
+		error = relations_of(it->state, core->policy, &core->arena, &related, &n);
+		for (size_t i = 0; i < n; i++)
+			knows = knows || related[i].agency == input->agency;
+		return error ? error : record_append(core, &run.records[0], knows ? it : NULL);
+	}
+	receipt->sequence = verdict.position;
+	error = run_append(core, &run, it);
+	return error ? error : ids_put(core, input->agency->id, input->event->id, input->content, input->content_n, verdict.position, verdict.result);
+}
+
+int core_publish(struct core *core, const struct agency *agency, const uint8_t *content, size_t n, moment time, struct core_receipt *ret_receipt)
+{
+	struct rules_input input = { .agency = agency, .content = content, .content_n = n, .time = time };
+	struct err err = { 0 };
+	void *event = NULL;
+	int error;
+
+	*ret_receipt = (struct core_receipt){ .id = "" };
+	if (n > EVENT_MAX) {
+		error = refuse_with(core, ret_receipt, "too-large", "an event is at most 64 KiB");
+		return error ? error : refuse_raw(core, agency, content, n, time, ret_receipt);
+	}
+	error = pb_unpack(&reentry__event__descriptor, content, n, &core->arena, &event, &err);
+	input.event = event;
+	if (!error) {
+		if (input.event->id && ref_is_valid(input.event->id))
+			ret_receipt->id = input.event->id;
+		error = rules_form(&input, &core->arena, &err);
+	}
+	if (error == ERR_INVALID) {
+		error = refuse_with(core, ret_receipt, "malformed", err.text);
+		return error ? error : refuse_raw(core, agency, content, n, time, ret_receipt);
+	}
+	if (error)
+		return error;
+	error = ids_find(core, agency->id, input.event->id, content, n, &ret_receipt->sequence);
+	if (error == OK) {
+		ret_receipt->result = REENTRY__OUTCOME__VALUE__DUPLICATE;
+		return OK;
+	}
+	if (error == ERR_EXISTS) {
+		ret_receipt->sequence = 0;
+		error = refuse_with(core, ret_receipt, "id-conflict", "id: was used before for other content; make a new id");
+		return error ? error : refuse_raw(core, agency, content, n, time, ret_receipt);
+	}
+	return error == ERR_NOTFOUND ? decide(core, &input, ret_receipt) : error;
+}
+
+int core_refuse(struct core *core, const struct agency *agency, const char *id, const char *code, const char *detail, struct core_receipt *ret_receipt)
+{
+	*ret_receipt = (struct core_receipt){ .id = id, .code = code, .detail = arena_strdup(&core->arena, detail) };
+	return refuse_raw(core, agency, NULL, 0, core->now, ret_receipt);
+}
+
+/* --- deliveries and acknowledgements -------------------------------------------------------------------------------------------------- */
+
+static int positions_append(struct core *core, Reentry__RecordKind__Value kind, const char *agency, uint64_t *positions, size_t n)
+{
+	Reentry__Header header = REENTRY__HEADER__INIT;
+
+	header.has_kind = true;
+	header.kind = kind;
+	header.agency = (char *)(uintptr_t)agency;
+	header.positions = positions;
+	header.n_positions = n;
+	return log_append(core, &header, NULL, 0);
+}
+
+int core_delivered(struct core *core, const char *agency, const uint64_t *sequences, size_t n)
+{
+	return n ? positions_append(core, REENTRY__RECORD_KIND__VALUE__DELIVERED, agency, (uint64_t *)(uintptr_t)sequences, n) : OK;
+}
+
+struct watched { uint64_t position; const char *ref; };
+
+static int acked_case(struct core *core, const char *agency, const struct watched *w)
+{
+	struct loaded *it = NULL;
+	struct rules_run run;
+	int error = case_load(core, w->ref, &it);
+
+	if (error == ERR_ERASED)
+		return OK;
+	if (!error && it->state)
+		error = fire_case(core, it);
+	if (error || !it->state)
+		return error;
+	run_begin(core, &run, it);
+	error = rules_acked(&run, agency, w->position);
+	return error ? error : run_append(core, &run, it);
+}
+
+int core_acked(struct core *core, const char *agency, const uint64_t *sequences, size_t n)
+{
+	uint64_t *taken = NULL, *place;
+	struct watched *watched = NULL, *watch;
+	size_t n_taken = 0, n_watched = 0;
+	struct queued entry;
+	uint16_t number = 0;
+	int error = agency_number(core, agency, false, &number);
+
+	if (error)
+		return error == ERR_NOTFOUND ? OK : error;
+	for (size_t i = 0; i < n; i++) {
+		error = queue_take(core, number, sequences[i], &entry);
+		if (error == ERR_NOTFOUND)
+			continue; /* acknowledged before, or never its own */
+		place = error ? NULL : ARENA_PUSH(&core->arena, taken, n_taken);
+		if (!place)
+			return error ? error : ERR_NOMEM;
+		*place = sequences[i];
+		if (!(entry.flags & QUEUE_WATCH))
+			continue;
+		watch = ARENA_PUSH(&core->arena, watched, n_watched);
+		if (!watch)
+			return ERR_NOMEM;
+		*watch = (struct watched){ sequences[i], entry.ref };
+	}
+	error = n_taken ? positions_append(core, REENTRY__RECORD_KIND__VALUE__ACKED, agency, taken, n_taken) : OK;
+	for (size_t i = 0; i < n_watched && !error; i++)
+		error = acked_case(core, agency, &watched[i]);
+	return error;
+}
+
+/* --- deadlines ---------------------------------------------------------------------------------------------------------------------------- */
+
+moment core_next_due(struct core *core)
+{
+	struct db_cursor cursor;
+	struct db_txn txn;
+	moment due = MOMENT_NONE;
+
+	if (db_begin_read(core->db, &txn) == OK && db_cursor_open(&txn, T_DUE, &cursor) == OK) {
+		if (db_seek(&cursor, NULL, 0, 0) && cursor.key.n > 8) {
+			uint64_t n = 0;
+
+			for (int i = 0; i < 8; i++)
+				n = n << 8 | ((const uint8_t *)cursor.key.bytes)[i];
+			due = (moment)(n ^ UINT64_C(1) << 63);
+		}
+		db_cursor_close(&cursor);
+	}
+	db_abort(&txn);
+	return due;
+}
+
+int core_fire(struct core *core, size_t max, bool *ret_more)
+{
+	const char **refs = NULL, **place;
+	uint8_t limit[DB_KEY_MAX];
+	struct db_cursor cursor;
+	size_t n = 0, limit_n = db_key(limit, "t", core->now + 1);
+	int error = OK;
+
+	*ret_more = false;
+	DB_FOREACH(&cursor, &core->txn, T_DUE, NULL, 0) {
+		if (cursor.key.n <= limit_n || memcmp(cursor.key.bytes, limit, limit_n) >= 0 || (*ret_more = n >= max)) {
+			db_cursor_close(&cursor);
+			break;
+		}
+		place = ARENA_PUSH(&core->arena, refs, n);
+		if (place)
+			*place = arena_strdup(&core->arena, (const char *)cursor.key.bytes + 8); /* "s" keys end with their NUL */
+		if (!place || !*place) {
+			db_cursor_close(&cursor);
+			return ERR_NOMEM;
+		}
+	}
+	for (size_t i = 0; i < n && !error; i++) {
+		struct loaded *it = NULL;
+
+		error = case_load(core, refs[i], &it);
+		if (!error)
+			error = fire_case(core, it);
+	}
+	return error ? error : core->txn.error;
+}
+
+int core_resend_cases(struct core *core, const char *agency, size_t *ret_n)
+{
+	const char **refs = NULL;
+	size_t n = 0;
+	int error = core_cases_of(core, agency, NULL, SIZE_MAX, &core->arena, &refs, &n);
+
+	*ret_n = 0;
+	for (size_t i = 0; i < n && !error; i++) {
+		struct loaded *it = NULL;
+		struct rules_run run;
+
+		error = case_load(core, refs[i], &it);
+		if (error || !it->state)
+			continue;
+		run_begin(core, &run, it);
+		error = rules_snapshot(&run, agency);
+		if (!error)
+			error = run_append(core, &run, it);
+		*ret_n += run.n_records != 0;
+	}
+	return error;
+}
+
+int core_audit(struct core *core, Reentry__RecordKind__Value kind, const Reentry__AuditRecord *body, const char *subject)
+{
+	Reentry__Header header = REENTRY__HEADER__INIT;
+	uint8_t *bytes = NULL;
+	size_t n = 0;
+	int error = pb_pack(body, &core->arena, &bytes, &n);
+
+	header.has_kind = true;
+	header.kind = kind;
+	header.agency = body->who;
+	header.subject = (char *)(uintptr_t)subject;
+	return error ? error : log_append(core, &header, bytes, n);
+}

@@ -1,0 +1,510 @@
+/* Plays a scenario. Each line: first everything that falls due up to its moment, one moment at a time; then the line; after each turn the agencies
+ * that are online get what is queued for them and acknowledge it, until nothing moves. What a moment produced is printed in the order of the log. */
+#include "cli/rehearse.h"
+
+#include <ftw.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/config.h"
+#include "broker/core.h"
+#include "lib/buf.h"
+#include "lib/crypt.h"
+#include "lib/id.h"
+#include "lib/json.h"
+#include "lib/pb.h"
+
+#define STORE_SIZE ((size_t)1 << 30)
+#define RESERVE ((size_t)65536)
+#define LINE_BYTES_MAX ((size_t)1 << 20)
+#define ROUNDS_MAX 10000           /* turns that one moment may take */
+#define SCENARIO_MAX ((size_t)256 << 20)
+
+struct line { uint64_t sequence; const char *to; char *text; }; /* to NULL: a receipt, before the deliveries of its sequence */
+
+struct rehearsal {
+	struct broker_config *config;
+	struct core *core;
+	char dir[256], store[300], keys[300];
+	uint8_t master[KEY_SIZE];
+	moment now;
+	bool *offline;                  /* by index in the policy */
+	struct arena arena;             /* of one line */
+	struct buf out;
+	struct line *lines; size_t n_lines;
+	uint64_t ordinal;               /* of event lines */
+	size_t line_number;
+	struct err err;
+};
+
+static const char *to_remove;      /* for the signal handler */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void clean_up(void)
+{
+	if (to_remove)
+		(void)nftw(to_remove, remove_one, 8, FTW_DEPTH | FTW_PHYS); /* best effort: it is a temporary folder */
+	to_remove = NULL;
+}
+
+static void on_signal(int number)
+{
+	clean_up();
+	_exit(128 + number);
+}
+
+/* --- store ---------------------------------------------------------------------------------------------------------------- */
+
+static int make_folder(struct rehearsal *r)
+{
+	const char *tmp = getenv("TMPDIR");
+	const char *bases[] = { "/dev/shm", tmp && strlen(tmp) < 200 ? tmp : "/tmp", "/tmp" };
+
+	for (size_t i = 0; i < 3; i++) {
+		(void)snprintf(r->dir, sizeof r->dir, "%s/reentry-rehearse-XXXXXX", bases[i]); /* bounded above */
+		if (!mkdtemp(r->dir))
+			continue;
+		(void)snprintf(r->store, sizeof r->store, "%s/store", r->dir);
+		(void)snprintf(r->keys, sizeof r->keys, "%s/keys", r->dir);
+		to_remove = r->dir;
+		(void)signal(SIGINT, on_signal);
+		(void)signal(SIGTERM, on_signal);
+		(void)signal(SIGHUP, on_signal);
+		(void)signal(SIGPIPE, on_signal);
+		return OK;
+	}
+	return err_errno(&r->err, ERR_IO, "no folder for a temporary store; set TMPDIR to one that can be written");
+}
+
+static int open_core(struct rehearsal *r)
+{
+	struct core_options options = {
+		.dir = r->store, .keys_dir = r->keys, .size_max = STORE_SIZE, .reserve = RESERVE, .volatile_store = true, .master_key = r->master,
+	};
+
+	return core_open(&options, &r->config->policy, r->config->policy_text, &r->core, &r->err);
+}
+
+/* --- output ------------------------------------------------------------------------------------------------------------------ */
+
+static int add_line(struct rehearsal *r, uint64_t sequence, const char *to)
+{
+	struct line *grown = realloc(r->lines, (r->n_lines + 1) * sizeof *grown);
+
+	if (!grown || r->out.error)
+		return err_set(&r->err, ERR_NOMEM, "out of memory");
+	r->lines = grown;
+	grown[r->n_lines++] = (struct line){ sequence, to, (char *)buf_take(&r->out, NULL) };
+	return OK;
+}
+
+static int by_sequence(const void *a, const void *b)
+{
+	const struct line *x = a, *y = b;
+
+	if (x->sequence != y->sequence)
+		return x->sequence < y->sequence ? -1 : 1;
+	if (!x->to || !y->to)
+		return x->to ? 1 : y->to ? -1 : 0;
+	return strcmp(x->to, y->to);
+}
+
+static void flush_lines(struct rehearsal *r)
+{
+	if (r->n_lines)
+		qsort(r->lines, r->n_lines, sizeof *r->lines, by_sequence);
+	for (size_t i = 0; i < r->n_lines; i++) {
+		puts(r->lines[i].text);
+		free(r->lines[i].text);
+	}
+	r->n_lines = 0;
+}
+
+static const char *outcome_name(Reentry__Outcome__Value outcome)
+{
+	static const char *const names[] = { "", "accepted", "duplicate", "stale", "refused" };
+
+	return names[outcome];
+}
+
+static int print_receipt(struct rehearsal *r, const char *by, const struct core_receipt *receipt, uint64_t at)
+{
+	struct json_receipt json = { .id = receipt->id, .result = outcome_name(receipt->result), .sequence = receipt->sequence, .code = receipt->code, .detail = receipt->detail };
+	char when[CIVIL_MOMENT_SIZE];
+
+	buf_printf(&r->out, "{\"at\":\"%s\",\"by\":\"%s\",\"receipt\":", civil_format_moment(r->now, when), by);
+	json_receipt_write(&r->out, &json);
+	buf_text(&r->out, "}");
+	return add_line(r, at, NULL);
+}
+
+static int print_delivery(struct rehearsal *r, const char *to, const Reentry__Delivery *d, struct arena *arena)
+{
+	struct json_event json = {
+		.has_time = true, .time = d->time, .sequence = d->sequence, .has_recorded = true, .recorded_at = d->recorded_at, .phase = (int)d->phase,
+		.municipality = d->municipality, .source_oin = d->source_oin,
+	};
+	char when[CIVIL_MOMENT_SIZE];
+	void *event = NULL;
+
+	if (pb_unpack_own(&reentry__event__descriptor, d->content.data, d->content.len, arena, &event))
+		return err_set(&r->err, ERR_CORRUPT, "a stored event cannot be read");
+	json.event = event;
+	if (d->has_slot_version) {
+		json.event->has_slot_version = true;
+		json.event->slot_version = d->slot_version;
+	}
+	if (!json.event->source) {
+		Reentry__Header *header = NULL;
+		struct core_record record;
+
+		if (core_record(r->core, d->sequence, arena, &record))
+			return err_set(&r->err, ERR_CORRUPT, "a stored event cannot be read");
+		header = (Reentry__Header *)(uintptr_t)record.header;
+		json.event->source = header->agency;
+	}
+	buf_printf(&r->out, "{\"at\":\"%s\",\"to\":\"%s\",\"event\":", civil_format_moment(r->now, when), to);
+	json_event_write(&r->out, &json, rules_payload_of);
+	buf_text(&r->out, "}");
+	return add_line(r, d->sequence, to);
+}
+
+/* --- a moment -------------------------------------------------------------------------------------------------------------------- */
+
+static int core_failed(struct rehearsal *r, int error)
+{
+	return err_set(&r->err, error, "the core failed: %s", err_text(error));
+}
+
+/* Delivers to one agency that is online, and acknowledges. */
+static int serve(struct rehearsal *r, const char *agency, bool *ret_moved)
+{
+	struct core_delivery *items = NULL;
+	struct arena arena;
+	uint64_t *sequences;
+	size_t n = 0;
+	int error;
+
+	arena_init(&arena, 0);
+	error = core_deliveries(r->core, agency, 0, 256, (size_t)8 << 20, &arena, &items, &n);
+	for (size_t i = 0; i < n && !error; i++)
+		error = print_delivery(r, agency, items[i].delivery, &arena);
+	sequences = n && !error ? arena_alloc(&arena, n * sizeof *sequences) : NULL;
+	if (sequences) {
+		for (size_t i = 0; i < n; i++)
+			sequences[i] = items[i].sequence;
+		error = core_begin(r->core, r->now);
+		if (!error)
+			error = core_delivered(r->core, agency, sequences, n);
+		if (!error)
+			error = core_acked(r->core, agency, sequences, n);
+		if (!error)
+			error = core_commit(r->core);
+		*ret_moved = true;
+	}
+	arena_release(&arena);
+	return error && !r->err.code ? core_failed(r, error) : error;
+}
+
+/* Fires what is due now and serves everybody, until nothing moves. */
+static int settle(struct rehearsal *r)
+{
+	const struct policy *policy = &r->config->policy;
+	bool moved = true;
+
+	for (int round = 0; moved; round++) {
+		moment due = core_next_due(r->core);
+		int error = OK;
+
+		if (round == ROUNDS_MAX)
+			return err_set(&r->err, ERR_INVALID, "one moment never comes to rest");
+		moved = false;
+		if (due != MOMENT_NONE && due <= r->now) {
+			bool more = true;
+
+			error = core_begin(r->core, r->now);
+			while (!error && more)
+				error = core_fire(r->core, 1000, &more), more = false;
+			if (!error)
+				error = core_commit(r->core);
+			if (error)
+				return core_failed(r, error);
+			moved = true;
+		}
+		for (size_t i = 0; i < policy->n_agencies; i++)
+			if (!r->offline[i] && (error = serve(r, policy->agencies[i].id, &moved)))
+				return error;
+	}
+	return OK;
+}
+
+/* Every deadline up to and at `until`, each at its own moment. */
+static int advance(struct rehearsal *r, moment until)
+{
+	moment due;
+	int error;
+
+	while ((due = core_next_due(r->core)) != MOMENT_NONE && due <= until) {
+		if (due > r->now) {
+			flush_lines(r);
+			r->now = due;
+		}
+		error = settle(r);
+		if (error)
+			return error;
+	}
+	if (until > r->now) {
+		flush_lines(r);
+		r->now = until;
+	}
+	return OK;
+}
+
+/* --- lines ---------------------------------------------------------------------------------------------------------------------- */
+
+struct input { const char *at, *by, *link; const struct json_value *event; bool has_up, up, crash; };
+
+static int read_input(struct rehearsal *r, const char *text, size_t n, struct input *ret_input)
+{
+	struct json_member *members = NULL;
+	size_t n_members = 0;
+	int error = json_object_read(text, n, &r->arena, &members, &n_members, &r->err);
+
+	for (size_t i = 0; i < n_members && !error; i++) {
+		const char *name = members[i].name;
+		const struct json_value *value = &members[i].value;
+
+		if (strcmp(name, "at") == 0 && value->kind == JSON_STRING)
+			ret_input->at = value->text;
+		else if (strcmp(name, "by") == 0 && value->kind == JSON_STRING)
+			ret_input->by = value->text;
+		else if (strcmp(name, "link") == 0 && value->kind == JSON_STRING)
+			ret_input->link = value->text;
+		else if (strcmp(name, "event") == 0 && value->kind == JSON_OBJECT)
+			ret_input->event = value;
+		else if (strcmp(name, "up") == 0 && value->kind == JSON_BOOL)
+			ret_input->has_up = true, ret_input->up = value->boolean;
+		else if (strcmp(name, "crash") == 0 && value->kind == JSON_BOOL)
+			ret_input->crash = value->boolean;
+		else
+			error = err_set(&r->err, ERR_INVALID, "%s: is not known here, or of the wrong kind; a line has at, and by with event, link with up, or crash", name);
+	}
+	if (!error && !ret_input->at)
+		error = err_set(&r->err, ERR_INVALID, "at: is missing");
+	if (!error && (ret_input->by != NULL) != (ret_input->event != NULL))
+		error = err_set(&r->err, ERR_INVALID, "by and event belong together");
+	if (!error && (ret_input->link != NULL) != ret_input->has_up)
+		error = err_set(&r->err, ERR_INVALID, "link and up belong together");
+	return error;
+}
+
+static int play_event(struct rehearsal *r, const struct input *in)
+{
+	const struct agency *agency = policy_agency(&r->config->policy, in->by);
+	struct json_event json = { 0 };
+	struct core_receipt receipt = { 0 };
+	struct core_status status;
+	struct err why = { 0 };
+	char id[ID_TEXT_SIZE], seed[64];
+	uint8_t *content = NULL;
+	size_t n = 0;
+	uint64_t first;
+	int error, unread;
+
+	if (!agency)
+		return err_set(&r->err, ERR_INVALID, "by: %s is no agency of this configuration", in->by);
+	(void)snprintf(seed, sizeof seed, "rehearsal line %llu", (unsigned long long)++r->ordinal);
+	id_derive(id, r->now, seed, strlen(seed));
+	unread = json_event_read(in->event->raw, in->event->raw_n, rules_payload_of, &r->arena, &json, &why);
+	if (!unread) {
+		if (!json.event->id)
+			json.event->id = id;
+		unread = pb_pack(json.event, &r->arena, &content, &n);
+	}
+	error = core_status(r->core, &status);
+	first = status.last_sequence + 1;
+	if (!error)
+		error = core_begin(r->core, r->now);
+	if (!error)
+		error = unread ? core_refuse(r->core, agency, id, unread == ERR_TOOBIG ? "too-large" : "malformed", why.text, &receipt)
+			: core_publish(r->core, agency, content, n, json.has_time ? json.time : r->now, &receipt);
+	if (!error)
+		error = core_commit(r->core);
+	if (error)
+		return core_failed(r, error);
+	return print_receipt(r, in->by, &receipt, receipt.sequence && receipt.result != REENTRY__OUTCOME__VALUE__DUPLICATE ? receipt.sequence : first);
+}
+
+static int play_link(struct rehearsal *r, const struct input *in)
+{
+	for (size_t i = 0; i < r->config->policy.n_agencies; i++)
+		if (strcmp(r->config->policy.agencies[i].id, in->link) == 0) {
+			r->offline[i] = !in->up;
+			return OK;
+		}
+	return err_set(&r->err, ERR_INVALID, "link: %s is no agency of this configuration", in->link);
+}
+
+static int play_crash(struct rehearsal *r)
+{
+	core_abandon(r->core);
+	r->core = NULL;
+	return open_core(r);
+}
+
+static int play_line(struct rehearsal *r, const char *text, size_t n)
+{
+	struct input in = { 0 };
+	moment at = 0;
+	int error;
+
+	arena_reset(&r->arena);
+	error = read_input(r, text, n, &in);
+	if (!error && civil_parse_moment(in.at, &at))
+		error = err_set(&r->err, ERR_INVALID, "at: is no moment (RFC 3339, for example 2027-02-01T10:00:00+01:00)");
+	if (!error && r->now != MOMENT_NONE && at < r->now)
+		error = err_set(&r->err, ERR_INVALID, "at: lies before the line above; lines stand in order of time");
+	if (error)
+		return error;
+	error = advance(r, at);
+	if (!error && in.crash)
+		error = play_crash(r);
+	if (!error && in.link)
+		error = play_link(r, &in);
+	if (!error && in.event)
+		error = play_event(r, &in);
+	return error ? error : settle(r);
+}
+
+static int play(struct rehearsal *r, const struct buf *scenario)
+{
+	const char *at = (const char *)scenario->bytes, *end = at + scenario->n;
+
+	while (at < end) {
+		const char *stop = memchr(at, '\n', (size_t)(end - at));
+		size_t n = stop ? (size_t)(stop - at) : (size_t)(end - at);
+		int error;
+
+		r->line_number++;
+		if (n > LINE_BYTES_MAX)
+			return err_set(&r->err, ERR_TOOBIG, "the line is longer than 1 MiB");
+		if (strspn(at, " \t\r") < n) {
+			error = play_line(r, at, n);
+			if (error)
+				return error;
+		}
+		at += n + 1;
+	}
+	return OK;
+}
+
+/* --- the command ------------------------------------------------------------------------------------------------------------------ */
+
+static int check_rebuild(struct rehearsal *r)
+{
+	const char *difference = NULL;
+	int error = core_rebuild(r->core, true, &r->arena, &difference, &r->err);
+
+	if (!error && difference)
+		return err_set(&r->err, ERR_CORRUPT, "the state rebuilt from the log differs from the live one: %s", difference);
+	return error;
+}
+
+static int rehearse(struct rehearsal *r, const char *config, const char *path, bool rebuild)
+{
+	struct buf scenario;
+	int error = broker_config_load(config, &r->config, &r->err);
+
+	buf_init(&scenario);
+	if (!error) {
+		error = buf_read_file(&scenario, strcmp(path, "-") == 0 ? "/dev/stdin" : path, SCENARIO_MAX);
+		if (error)
+			err_set(&r->err, error, "%s: cannot be read (%s)", path, err_text(error));
+	}
+	if (!error) {
+		r->offline = calloc(r->config->policy.n_agencies, sizeof *r->offline);
+		error = r->offline ? make_folder(r) : err_set(&r->err, ERR_NOMEM, "out of memory");
+	}
+	crypt_random(r->master, sizeof r->master);
+	if (!error)
+		error = open_core(r);
+	if (!error) {
+		error = play(r, &scenario);
+		if (error && r->line_number)
+			err_prefix(&r->err, "%s:%zu", path, r->line_number);
+		flush_lines(r);
+	}
+	if (!error && rebuild)
+		error = check_rebuild(r);
+	if (r->core)
+		core_abandon(r->core);
+	buf_release(&scenario);
+	return error;
+}
+
+static const char help[] =
+	"usage: reentry rehearse -c BROKERCFG [--verify-rebuild] [SCENARIO.jsonl|-]\n"
+	"\n"
+	"Plays a scenario on the broker's own core with a simulated clock: no network, no daemon, nothing left on disk.\n"
+	"\n"
+	"  -c, --config FILE    the broker's configuration: agencies, calendar, intervals\n"
+	"      --verify-rebuild afterwards fold the whole log again and compare with the live state\n"
+	"      --help           this text\n"
+	"\n"
+	"Each line of the scenario is one JSON object with \"at\" (a moment, never decreasing) and one of\n"
+	"  \"by\" and \"event\"   an agency publishes\n"
+	"  \"link\" and \"up\"    an agency's connection goes down or comes back\n"
+	"  \"crash\": true      the broker is killed and recovers from disk\n"
+	"or nothing more: time passes. Printed are all receipts and all deliveries, in order of time and log.\n";
+
+int rehearse_main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { "verify-rebuild", no_argument, NULL, 'r' }, { NULL, 0, NULL, 0 },
+	};
+	struct rehearsal r = { .now = MOMENT_NONE };
+	const char *config = NULL;
+	bool rebuild = false;
+	int option, error;
+
+	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+		if (option == 'c')
+			config = optarg;
+		else if (option == 'r')
+			rebuild = true;
+		else if (option == 'h')
+			return fputs(help, stdout) < 0;
+		else
+			return 2;
+	}
+	if (!config || argc - optind > 1) {
+		fputs("reentry rehearse: needs -c BROKERCFG and one scenario; see reentry rehearse --help\n", stderr);
+		return 2;
+	}
+	if (crypt_init())
+		return 1;
+	arena_init(&r.arena, 0);
+	buf_init(&r.out);
+	error = rehearse(&r, config, optind < argc ? argv[optind] : "-", rebuild);
+	clean_up();
+	if (error)
+		fprintf(stderr, "reentry rehearse: %s\n", r.err.text);
+	free(r.lines);
+	free(r.offline);
+	arena_release(&r.arena);
+	buf_release(&r.out);
+	broker_config_free(r.config);
+	return error || fflush(stdout) ? 1 : 0;
+}
