@@ -384,7 +384,7 @@ static int parse_key_file(const char *text, uint8_t curve[KEY_SIZE], uint8_t sig
 static int read_key_file(const char *path, int secret, uint8_t curve[KEY_SIZE], uint8_t sign[KEY_SIZE], struct err *err)
 {
 	uint8_t text[KEY_FILE_MAX];
-	size_t n;
+	size_t n = 0;
 	int error = read_key_bytes(path, secret, text, sizeof text - 1, &n, err);
 
 	if (error == OK) {
@@ -398,7 +398,7 @@ static int read_key_file(const char *path, int secret, uint8_t curve[KEY_SIZE], 
 
 int key_read_public(const char *path, struct key_pair *ret_pair, struct err *err)
 {
-	uint8_t curve[KEY_SIZE], sign[KEY_SIZE];
+	uint8_t curve[KEY_SIZE] = { 0 }, sign[KEY_SIZE] = { 0 };
 	int error = read_key_file(path, 0, curve, sign, err);
 
 	if (error != OK)
@@ -411,7 +411,7 @@ int key_read_public(const char *path, struct key_pair *ret_pair, struct err *err
 
 int key_read_secret(const char *path, struct key_pair *ret_pair, struct err *err)
 {
-	uint8_t curve[KEY_SIZE], curve_public[KEY_SIZE], sign[KEY_SIZE];
+	uint8_t curve[KEY_SIZE] = { 0 }, curve_public[KEY_SIZE], sign[KEY_SIZE] = { 0 };
 	int error = read_key_file(path, 1, curve, sign, err);
 
 	if (error == OK && crypto_scalarmult_base(curve_public, curve) != 0)
@@ -458,7 +458,7 @@ static int make_raw(const char *path, struct err *err)
 int key_read_or_make_raw(const char *path, uint8_t ret_key[KEY_SIZE], struct err *err)
 {
 	uint8_t bytes[KEY_SIZE + 1];
-	size_t n;
+	size_t n = 0;
 	int error = OK;
 
 	if (access(path, F_OK) != 0 && errno == ENOENT)

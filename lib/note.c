@@ -364,7 +364,7 @@ static int collect_missing(const struct note *ours, const struct note *theirs, s
 
 int note_merge(struct buf *note, const char *other, size_t other_n, struct err *err)
 {
-	struct note ours, theirs;
+	struct note ours = { 0 }, theirs = { 0 };
 	struct buf missing;
 	size_t before = note->n;
 	int error = note_read((const char *)note->bytes, note->n, &ours, err);
@@ -373,7 +373,7 @@ int note_merge(struct buf *note, const char *other, size_t other_n, struct err *
 		error = note_read(other, other_n, &theirs, err);
 	if (error != OK)
 		return error;
-	if (ours.text_n != theirs.text_n || memcmp(ours.text, theirs.text, ours.text_n) != 0)
+	if (ours.text_n == 0 || ours.text_n != theirs.text_n || memcmp(ours.text, theirs.text, ours.text_n) != 0)
 		return err_set(err, ERR_INVALID, "the two notes do not have the same text");
 	buf_init(&missing);
 	error = collect_missing(&ours, &theirs, &missing);
