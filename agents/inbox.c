@@ -1,0 +1,198 @@
+/* What arrives: on disk, and queued for the adapters, before it is acknowledged. */
+#include "agents/agent.h"
+
+#include <string.h>
+
+#include "lib/id.h"
+#include "lib/log.h"
+#include "lib/pb.h"
+
+static void count_open(struct agent *agent, void *context, uint64_t n, int result)
+{
+	struct inbox *inbox = context;
+	struct db_txn txn;
+	(void)n;
+	if (result == OK && db_begin_read(agent->store.db, &txn) == OK) {
+		(void)db_count(&txn, TABLE_OPEN, &inbox->open); /* for status only */
+		db_abort(&txn);
+	}
+}
+
+int inbox_open(struct agent *agent, struct err *err)
+{
+	struct inbox *inbox = &agent->inbox;
+	struct db_txn txn;
+	struct db_value key, value;
+	*inbox = (struct inbox){0};
+	int r = turn_read(agent, &txn);
+	if (r == OK)
+		r = db_count(&txn, TABLE_OPEN, &inbox->open);
+	if (r == OK)
+		r = db_last(&txn, TABLE_INBOX, &key, &value);
+	if (r == OK && !number_read(key, &inbox->last))
+		r = ERR_CORRUPT;
+	db_abort(&txn);
+	return r == OK || r == ERR_NOTFOUND ? OK : err_set(err, r, "%s: the inbox cannot be read: %s", agent->config.agent.store, err_text(r));
+}
+
+/* The entry is what the broker delivered, whole. ending: it goes under the key that the purge has just made. */
+static int put_entry(struct agent *agent, const Reentry__Delivery *delivery, const Reentry__Event *event, bool ending)
+{
+	uint8_t key[DB_KEY_MAX];
+	struct place place = {TABLE_INBOX, delivery->sequence, event->subject};
+	Reentry__AgentEntry entry = REENTRY__AGENT_ENTRY__INIT;
+	entry.has_at = true;
+	entry.at = clock_now(&agent->clock);
+	entry.has_ending = entry.ending = ending;
+	int r = entry_put(agent, &place, &entry, delivery);
+	if (r == OK)
+		r = db_put(turn_txn(agent), TABLE_OPEN, key, db_key(key, "q", delivery->sequence), "", 0);
+	return r;
+}
+
+static bool is_stored(struct agent *agent, uint64_t sequence)
+{
+	uint8_t key[DB_KEY_MAX];
+	struct db_value value;
+	return db_get(turn_txn(agent), TABLE_INBOX, key, db_key(key, "q", sequence), &value) == OK;
+}
+
+static void arrived(struct agent *agent, void *context, uint64_t sequence, int result)
+{
+	(void)context;
+	if (result != OK)
+		return; /* not acknowledged: it comes again */
+	if (sequence > agent->inbox.last)
+		agent->inbox.last = sequence;
+	log_info("sequence=%llu arrived", (unsigned long long)sequence);
+	requests_arrived(agent, sequence);
+}
+
+static int store_one(struct agent *agent, const Reentry__Delivery *delivery)
+{
+	struct arena *arena = &agent->turn.arena;
+	struct err err;
+	Reentry__Event *event;
+	if (delivery->sequence == 0 || !delivery->has_content)
+		return ERR_INVALID;
+	if (is_stored(agent, delivery->sequence))
+		return OK; /* it came again because our acknowledgement was lost */
+	if (pb_unpack(&reentry__event__descriptor, delivery->content.data, delivery->content.len, arena, &event, &err) != OK || event->type == NULL ||
+	    event->subject == NULL || !ref_is_valid(event->subject))
+		return ERR_INVALID;
+	bool ending = purge_is_due(agent, event);
+	bool report = strcmp(event->type, "erasure.due") == 0;
+	int r = ending ? purge_case(agent, event->subject, report, event->id) : OK;
+	if (r == OK)
+		r = put_entry(agent, delivery, event, ending);
+	if (r != OK)
+		return r;
+	spool_queue(agent, delivery, event);
+	exec_queue(agent, delivery->sequence, event->subject);
+	turn_after(agent, arrived, NULL, delivery->sequence);
+	return OK;
+}
+
+void inbox_deliver(struct agent *agent, const Reentry__Deliver *deliver)
+{
+	if (db_low(agent->store.db)) {
+		log_error("deliveries=%zu why=\"the agent's store is full\" effect=\"not acknowledged: make room on its disk\"", deliver->n_items);
+		return;
+	}
+	for (size_t i = 0; i < deliver->n_items; i++) {
+		const Reentry__Delivery *delivery = deliver->items[i];
+		int r = store_one(agent, delivery);
+		if (r == OK)
+			link_ack(agent, delivery->sequence);
+		else
+			log_error("sequence=%llu delivery=unstored why=\"%s\"", (unsigned long long)delivery->sequence, err_text(r));
+	}
+	turn_after(agent, count_open, &agent->inbox, 0);
+}
+
+/* --- done ------------------------------------------------------------------------------------------------------------ */
+
+static int close_entry(struct agent *agent, uint64_t sequence)
+{
+	struct db_txn *txn = turn_txn(agent);
+	uint8_t key[DB_KEY_MAX];
+	Reentry__AgentEntry *entry;
+	int r = entry_get(txn, TABLE_INBOX, sequence, &agent->turn.arena, &entry);
+	if (r != OK || entry->subject == NULL)
+		return r != OK ? r : ERR_CORRUPT;
+	struct place place = {TABLE_INBOX, sequence, entry->subject};
+	(void)db_del(txn, TABLE_OPEN, key, db_key(key, "q", sequence)); /* remembered by the transaction */
+	exec_done(agent, sequence);
+	if (entry->has_done_at)
+		return OK;
+	if (entry->ending) {
+		/* It was kept only so that a person would see it. Its number stays, so that it does not come in again. */
+		r = entry_delete(txn, &place);
+		return r != OK ? r : db_put(txn, TABLE_INBOX, key, db_key(key, "q", sequence), "", 0);
+	}
+	entry->has_done_at = true;
+	entry->done_at = clock_now(&agent->clock);
+	return entry_update(txn, &place, entry);
+}
+
+/* The older open versions of the same slot are dealt with as well: nobody was shown them any more. */
+static int close_older(struct agent *agent, const struct inbox_line *line)
+{
+	struct inbox_filter filter = {.subject = line->subject, .max = INBOX_LIST_MAX};
+	struct inbox_line *open;
+	size_t n;
+	if (line->slot[0] == '\0')
+		return OK;
+	int r = inbox_open_lines(agent, turn_txn(agent), &filter, &agent->turn.arena, &open, &n);
+	for (size_t i = 0; r == OK && i < n; i++)
+		if (open[i].sequence < line->sequence && strcmp(open[i].slot, line->slot) == 0)
+			r = close_entry(agent, open[i].sequence);
+	return r;
+}
+
+int inbox_done(struct agent *agent, uint64_t sequence)
+{
+	struct inbox_line line;
+	struct db_value value;
+	uint8_t key[DB_KEY_MAX];
+	struct db_txn *txn = turn_txn(agent);
+	int r = db_get(txn, TABLE_INBOX, key, db_key(key, "q", sequence), &value);
+	if (r == OK && value.n == 0)
+		return OK; /* purged: nothing is left to deal with */
+	if (r == OK)
+		r = inbox_line_read(agent, txn, sequence, &agent->turn.arena, &line);
+	if (r == OK && !line.done)
+		r = close_older(agent, &line);
+	if (r == OK)
+		r = close_entry(agent, sequence);
+	if (r == OK)
+		turn_after(agent, count_open, &agent->inbox, 0);
+	return r;
+}
+
+int delivery_event(const Reentry__Delivery *delivery, struct arena *arena, struct json_event *ret_event)
+{
+	*ret_event = (struct json_event){0};
+	/* It was scanned when it arrived, and its seal has held. */
+	int r = delivery->has_content ? pb_unpack_own(&reentry__event__descriptor, delivery->content.data, delivery->content.len, arena, &ret_event->event) : OK;
+	if (r != OK)
+		return r;
+	if (ret_event->event == NULL)
+		ret_event->event = pb_new(&reentry__event__descriptor, arena);
+	if (ret_event->event == NULL)
+		return ERR_NOMEM;
+	ret_event->has_time = delivery->has_time;
+	ret_event->time = delivery->time;
+	ret_event->sequence = delivery->sequence;
+	ret_event->has_recorded = delivery->has_recorded_at;
+	ret_event->recorded_at = delivery->recorded_at;
+	ret_event->phase = delivery->has_phase ? (int)delivery->phase : 0;
+	ret_event->municipality = delivery->municipality;
+	ret_event->source_oin = delivery->source_oin;
+	ret_event->order = delivery->erased ? (delivery->order != NULL ? delivery->order : "") : NULL;
+	if (!ret_event->event->has_slot_version && delivery->has_slot_version && delivery->slot_version > 0) {
+		ret_event->event->has_slot_version = true;
+		ret_event->event->slot_version = delivery->slot_version;
+	}
+	return OK;
+}
