@@ -469,7 +469,7 @@ static void test_check_text(void **state)
 	(void)state;
 	Reentry__Nothing nothing = REENTRY__NOTHING__INIT;
 	char text[2 * TEXT_MAX + 3];
-	static const char *const bad[] = {"a\x01", "\r\n", "\x1b[2J", "\x7f", "\xc2\x9b" "2J", "\xc2\x80"};
+	static const char *const bad[] = {"a\x01", "\r\n", "\x1b[2J", "\x7f", ("\xc2\x9b" "2J"), "\xc2\x80"};
 	static const char *const good[] = {"", "a\tb\nc", "\xc2\xa0", "\xe2\x82\x9b"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		nothing.reason = strcpy(text, bad[i]);
