@@ -10,10 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* With less than this left on the file system, an EIO is taken for LMDB's word for a short write: it writes at most 64 pages at a time, and turns one that was cut short, which only a full disk
- * does, into EIO. Should the EIO be another one, nothing is lost: no meta page points at the pages of that transaction, and the next one writes all of its own. */
-#define SHORT_WRITE_BYTES (256 * 1024)
-#define SHORT_WRITE_BYTES (256 * 1024)
 #define COPY_BATCH_BYTES ((size_t)16 << 20)
 #define PATH_ROOM 4096
 
@@ -44,7 +40,9 @@ static const struct { int from, to; } codes[] = {
 
 int db_code(const struct db *db, int rc)
 {
-	if (rc == EIO && db_folder_free_bytes(&db->folder) < SHORT_WRITE_BYTES)
+	/* LMDB turns a write that was cut short, which only a full disk does, into EIO. Should a disk that is full have failed as well, nothing is lost: no meta page points at the pages of
+	 * that transaction, and the next one writes all of its own. */
+	if (rc == EIO && db_folder_is_full(&db->folder))
 		return ERR_FULL;
 	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
 		if (codes[i].from == rc)

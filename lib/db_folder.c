@@ -196,3 +196,25 @@ uint64_t db_folder_free_bytes(const struct db_folder *folder)
 	blocks = geteuid() == 0 ? state.f_bfree : state.f_bavail; /* the last blocks of a file system are root's */
 	return blocks * (uint64_t)state.f_frsize;
 }
+
+#define PROBE "probe.tmp"
+#define PROBE_BYTES ((size_t)256 << 10)  /* what LMDB writes at a time: 64 pages */
+
+bool db_folder_is_full(const struct db_folder *folder)
+{
+	static const uint8_t piece[4096];
+	int fd = openat(folder->fd, PROBE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int error = fd < 0 ? errno : 0;
+
+	for (size_t done = 0; fd >= 0 && error == 0 && done < PROBE_BYTES; done += sizeof piece) {
+		ssize_t got = write(fd, piece, sizeof piece);
+
+		if (got != (ssize_t)sizeof piece)
+			error = got < 0 ? errno : ENOSPC;
+	}
+	if (fd >= 0) {
+		(void)close(fd); /* nothing that was written there counts */
+		(void)unlinkat(folder->fd, PROBE, 0);
+	}
+	return error == ENOSPC || error == EDQUOT;
+}

@@ -26,6 +26,9 @@ void db_folder_release(struct db_folder *folder);
 /* Bytes that this process may still write there; 0 when that cannot be found out. */
 uint64_t db_folder_free_bytes(const struct db_folder *folder);
 
+/* Whether a small file can no longer be written there: found out by trying. (Free bytes may be told where none can be had: ext4 keeps some for itself.) */
+bool db_folder_is_full(const struct db_folder *folder);
+
 /* The same for a folder that a copy is made in, without lock. */
 int db_folder_make(const char *path, struct err *err);
 int db_folder_sync(const char *path);  /* OK or ERR_IO, errno set */

@@ -20,7 +20,7 @@
 /* --- injection ------------------------------------------------------------------------------------------------- */
 
 enum call { NO_CALL, FDATASYNC, FSYNC, WRITE_PAGES, WRITE_META };
-static struct { enum call fail; int error; bool cut_short; unsigned hits; uint64_t disk_free; bool disk_free_set; } fault;
+static struct { enum call fail; int error; bool cut_short; unsigned hits; bool disk_is_full; uint64_t disk_free; bool disk_free_set; } fault;
 
 #define META_MAX 256 /* LMDB's own pages are written whole; a meta page's content is shorter */
 
@@ -48,6 +48,15 @@ ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at)
 	if (hit(n <= META_MAX ? WRITE_META : WRITE_PAGES))
 		return fault.cut_short ? (ssize_t)n / 2 : -1;
 	return syscall(SYS_pwrite64, fd, bytes, n, at);
+}
+
+ssize_t write(int fd, const void *bytes, size_t n)
+{
+	if (fault.disk_is_full) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return syscall(SYS_write, fd, bytes, n);
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int n)
@@ -143,18 +152,18 @@ static bool has_numbered(struct db *db, int table, uint64_t i)
 
 /* --- a commit that fails --------------------------------------------------------------------------------------- */
 
-static const struct { enum call call; int error; bool cut_short; uint64_t disk_free; int expected; } failures[] = {
-	{ FDATASYNC, EIO, false, 100 * MIB, ERR_UNSYNCED },   /* the disk lost something: never write again */
-	{ WRITE_PAGES, EIO, false, 100 * MIB, ERR_UNSYNCED },
-	{ WRITE_PAGES, EFBIG, false, 100 * MIB, ERR_UNSYNCED },
-	{ WRITE_META, EIO, false, 100 * MIB, ERR_UNSYNCED },  /* the fate of the commit is open */
-	{ WRITE_META, ENOSPC, false, 100 * MIB, ERR_UNSYNCED },
-	{ WRITE_META, 0, true, 100 * MIB, ERR_UNSYNCED },
-	{ WRITE_PAGES, ENOSPC, false, 0, ERR_FULL },          /* nothing happened */
-	{ WRITE_PAGES, EDQUOT, false, 100 * MIB, ERR_FULL },
-	{ WRITE_PAGES, 0, true, 0, ERR_FULL },                /* LMDB turns a short write into EIO */
-	{ WRITE_PAGES, 0, true, 100 * MIB, ERR_UNSYNCED },    /* … but with room left that is not why */
-	{ FDATASYNC, ENOSPC, false, 0, ERR_FULL },            /* late allocation */
+static const struct { enum call call; int error; bool cut_short, disk_is_full; int expected; } failures[] = {
+	{ FDATASYNC, EIO, false, false, ERR_UNSYNCED },   /* the disk lost something: never write again */
+	{ WRITE_PAGES, EIO, false, false, ERR_UNSYNCED },
+	{ WRITE_PAGES, EFBIG, false, false, ERR_UNSYNCED },
+	{ WRITE_META, EIO, false, false, ERR_UNSYNCED },  /* the fate of the commit is open */
+	{ WRITE_META, ENOSPC, false, false, ERR_UNSYNCED },
+	{ WRITE_META, 0, true, false, ERR_UNSYNCED },
+	{ WRITE_PAGES, ENOSPC, false, true, ERR_FULL },          /* nothing happened */
+	{ WRITE_PAGES, EDQUOT, false, false, ERR_FULL },
+	{ WRITE_PAGES, 0, true, true, ERR_FULL },                /* LMDB turns a short write into EIO */
+	{ WRITE_PAGES, 0, true, false, ERR_UNSYNCED },    /* … but with room left that is not why */
+	{ FDATASYNC, ENOSPC, false, true, ERR_FULL },            /* late allocation */
 };
 
 static void fail_once(struct db_place *place, size_t i)
@@ -167,8 +176,7 @@ static void fail_once(struct db_place *place, size_t i)
 	fault.fail = failures[i].call;
 	fault.error = failures[i].error;
 	fault.cut_short = failures[i].cut_short;
-	fault.disk_free = failures[i].disk_free;
-	fault.disk_free_set = true;
+	fault.disk_is_full = failures[i].disk_is_full;
 	fault.hits = 0;
 	assert_int_equal(commit_numbered(place->db, LOG, 1000 + i, false), failures[i].expected);
 	assert_true(fault.hits > 0);
