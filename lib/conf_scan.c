@@ -1,0 +1,206 @@
+#include "lib/conf_own.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/pb_field.h"
+
+#define NUMBER_MAX 24 /* characters; more digits than any integer has, leading zeros aside */
+
+struct scan {
+	const char *p, *end;
+	size_t line;
+	int depth;
+	bool after_text; /* nothing but blanks and comments since a text */
+	struct err *err;
+};
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_name(char c, bool first)
+{
+	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '*')
+		return true;
+	return !first && (is_digit(c) || c == '-' || c == '_');
+}
+
+static char next(const struct scan *scan, size_t ahead)
+{
+	return (size_t)(scan->end - scan->p) > ahead ? scan->p[ahead] : '\0';
+}
+
+static bool begins(const struct scan *scan, const char *text)
+{
+	size_t n = strlen(text);
+
+	return (size_t)(scan->end - scan->p) >= n && memcmp(scan->p, text, n) == 0;
+}
+
+/* Over the whole text first: what comes behind may then look at bytes one by one. */
+static int scan_bytes(struct scan *scan)
+{
+	while (scan->p < scan->end) {
+		unsigned char c = (unsigned char)*scan->p;
+		size_t n = pb_utf8_size((const uint8_t *)scan->p, (size_t)(scan->end - scan->p));
+
+		if (n == 0)
+			return err_set(scan->err, ERR_INVALID, "byte 0x%02x is not UTF-8; save the file as UTF-8", c);
+		if (c == 0x7f || (c < ' ' && !strchr("\t\n\r\f", c)) || c == 0)
+			return err_set(scan->err, ERR_INVALID, "control character 0x%02x; remove it", c);
+		scan->line += c == '\n';
+		scan->p += n;
+	}
+	return OK;
+}
+
+static void skip_line(struct scan *scan)
+{
+	while (scan->p < scan->end && *scan->p != '\n')
+		scan->p++;
+}
+
+static int skip_comment(struct scan *scan)
+{
+	size_t line = scan->line;
+
+	for (scan->p += 2; scan->p < scan->end; scan->p++) {
+		if (begins(scan, "*/")) {
+			scan->p += 2;
+			return OK;
+		}
+		scan->line += *scan->p == '\n';
+	}
+	scan->line = line;
+	return err_set(scan->err, ERR_INVALID, "the comment that begins here has no end; close it with */");
+}
+
+static int skip_text(struct scan *scan)
+{
+	size_t line = scan->line;
+
+	if (scan->after_text)
+		return err_set(scan->err, ERR_INVALID, "two texts with nothing between them; put a comma or a semicolon there");
+	for (scan->p++; scan->p < scan->end && *scan->p != '"'; scan->p++) {
+		if (*scan->p == '\n') {
+			scan->line = line;
+			return err_set(scan->err, ERR_INVALID, "the text that begins here does not end on its line; a quote is missing");
+		}
+		if (*scan->p == '\\') {
+			if (!strchr("\\\"", next(scan, 1)) || next(scan, 1) == '\0')
+				return err_set(scan->err, ERR_INVALID, "a backslash in a text stands only before \" or another one; write \\\\");
+			scan->p++;
+		}
+	}
+	if (scan->p == scan->end)
+		return err_set(scan->err, ERR_INVALID, "the text that begins here has no end; a quote is missing");
+	scan->p++;
+	scan->after_text = true;
+	return OK;
+}
+
+/* libconfig 1.5 keeps the low 32 bits of an integer without L, and takes what is beyond 64 bits for -1. */
+static int check_integer(struct scan *scan, const char *from, size_t n, bool is_long)
+{
+	char digits[NUMBER_MAX + 1];
+	long long value;
+
+	if (n > NUMBER_MAX)
+		return err_set(scan->err, ERR_INVALID, "number %.*s... is too long", NUMBER_MAX, from);
+	memcpy(digits, from, n);
+	digits[n] = 0;
+	errno = 0;
+	value = strtoll(digits, NULL, 10);
+	if (errno)
+		return err_set(scan->err, ERR_INVALID, "number %s is out of range", digits);
+	if (!is_long && (value < INT32_MIN || value > INT32_MAX))
+		return err_set(scan->err, ERR_INVALID, "number %s is large and needs an L behind it; write %sL", digits, digits);
+	return OK;
+}
+
+static int skip_number(struct scan *scan)
+{
+	const char *from = scan->p;
+	size_t n;
+	bool is_long;
+
+	if (!is_digit(*scan->p))
+		scan->p++;
+	if (next(scan, 0) == '0' && (next(scan, 1) == 'x' || next(scan, 1) == 'X'))
+		return err_set(scan->err, ERR_INVALID, "hexadecimal number; write it in decimal");
+	while (is_digit(next(scan, 0)))
+		scan->p++;
+	n = (size_t)(scan->p - from);
+	if (next(scan, 0) == '.' || next(scan, 0) == 'e' || next(scan, 0) == 'E') {
+		/* No key is a fraction: which one this stands at is known later, with its line. */
+		while (scan->p < scan->end && (is_digit(*scan->p) || strchr(".eE+-", *scan->p)))
+			scan->p++;
+		return OK;
+	}
+	is_long = next(scan, 0) == 'L';
+	while (next(scan, 0) == 'L')
+		scan->p++;
+	return is_digit(from[n - 1]) ? check_integer(scan, from, n, is_long) : OK; /* a lone sign is a matter of syntax */
+}
+
+static int nest(struct scan *scan)
+{
+	char c = *scan->p++;
+
+	if (strchr("{[(", c) && ++scan->depth > CONF_DEPTH_MAX)
+		return err_set(scan->err, ERR_INVALID, "more than %d groups and lists within each other", CONF_DEPTH_MAX);
+	if (strchr("}])", c))
+		scan->depth--; /* that they match is a matter of syntax */
+	return OK;
+}
+
+static int scan_token(struct scan *scan)
+{
+	char c = *scan->p;
+
+	if (c == '"')
+		return skip_text(scan);
+	scan->after_text = false;
+	if (c == '@')
+		return err_set(scan->err, ERR_INVALID, "@include is not supported; one file holds the whole configuration");
+	if (is_digit(c) || ((c == '+' || c == '-') && is_digit(next(scan, 1))))
+		return skip_number(scan);
+	if (is_name(c, true)) {
+		while (scan->p < scan->end && is_name(*scan->p, false))
+			scan->p++;
+		return OK;
+	}
+	if (strchr("{}[]()", c))
+		return nest(scan);
+	scan->p++;
+	return OK;
+}
+
+int conf_scan(const char *text, size_t n, size_t *ret_line, struct err *err)
+{
+	struct scan scan = { .p = text, .end = text + n, .line = 1, .err = err };
+	int error = scan_bytes(&scan);
+
+	if (!error) {
+		scan.p = text;
+		scan.line = 1;
+	}
+	while (!error && scan.p < scan.end) {
+		if (*scan.p == '\n')
+			scan.line++;
+		if (strchr(" \t\r\n\f", *scan.p))
+			scan.p++;
+		else if (*scan.p == '#' || begins(&scan, "//"))
+			skip_line(&scan);
+		else if (begins(&scan, "/*"))
+			error = skip_comment(&scan);
+		else
+			error = scan_token(&scan);
+	}
+	if (error)
+		*ret_line = scan.line;
+	return error;
+}
