@@ -280,3 +280,12 @@ int64_t daemon_watchdog_ms(void)
 		return 0;
 	return period / 2000 ? period / 2000 : 1;
 }
+
+#ifdef REENTRY_FAULTS
+bool daemon_fault(const char *name)
+{
+	const char *wanted = getenv("REENTRY_FAULT");
+
+	return wanted && !strcmp(wanted, name);
+}
+#endif

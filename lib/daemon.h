@@ -32,4 +32,9 @@ int daemon_notify(const char *state);
 /* Half the period systemd expects of the watchdog ($WATCHDOG_USEC, $WATCHDOG_PID), in ms; 0: none asked for. */
 int64_t daemon_watchdog_ms(void);
 
+#ifdef REENTRY_FAULTS
+/* Faults that tests plant: true if $REENTRY_FAULT is this name. Not in a normal build. */
+bool daemon_fault(const char *name);
+#endif
+
 #endif

@@ -1,0 +1,150 @@
+/* The map of the daemon around the core (core.h): one section per file, in the order in which an event meets them. The stages call forward only; what
+ * goes back goes through the loop. One thread; the core's rules about turns hold for all of it. */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+#include <stdbool.h>
+
+#include "broker/config.h"
+#include "broker/core.h"
+#include "broker/keyring.h"
+#include "broker/session.h"
+#include "broker/stats.h"
+#include "lib/arena.h"
+#include "lib/clock.h"
+#include "lib/control.h"
+#include "lib/loop.h"
+#include "lib/wire.h"
+
+#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION_MIN 1
+#define CATALOGUE_VERSION 1
+#define ENDPOINTS_MAX 16
+#define TICK_MS 250                  /* resends, silence, pauses */
+#define TICK_LONG_MS 60000           /* the clock is looked at so often, whatever is due when */
+#define TOLD_MS 20                   /* a DELIVERED record waits so long for an acknowledgement to share its commit */
+
+struct endpoint { char *wanted, *bound; };   /* as configured, and as bound (the port instead of "*") */
+
+struct turn;
+
+struct broker {
+	const char *config_path;
+	struct broker_config *config;        /* present; owned */
+	struct loop *loop;
+	struct wire *wire;
+	struct wire_server *server;
+	struct control *control;
+	struct core *core;
+	struct clock clock;
+	struct keyring keyring;
+	struct key_pair key;                 /* of endpoints that are bound from now on */
+	struct endpoint endpoints[ENDPOINTS_MAX];
+	size_t n_endpoints;
+	int lock_fd;
+
+	struct sessions sessions;
+	struct turn *turn;
+	struct arena reading;                /* deliveries and answers of one round; reset between */
+	bool want_told;                      /* some session has deliveries to record */
+	bool turn_now;                       /* there is something to record besides input and timers */
+	bool timers_stuck;                   /* firing failed (storage full): wait before the next try */
+	bool stalled;                        /* no transaction could begin: likewise for everything */
+	bool hungry;                         /* some session may be given deliveries */
+	bool asking;                         /* some query can go on */
+	moment next_due;                     /* of the core's timers; MOMENT_NONE: none */
+	struct loop_timer due, told, tick, watchdog, minute;
+
+	struct stats stats;
+	struct limiter denials, malformed, full, failures;
+	char user[WIRE_USER_MAX + 1];        /* what zap_who answered last */
+	char denied_key[12];                 /* beginning of a refused key that is to be recorded; empty: none */
+	unsigned denied_more;
+	int exit_code;
+};
+
+/* --- zap.c: who is this? ------------------------------------------------------------------------------------------------- */
+
+/* For wire_server_new. The name is "AGENCY KEY", so that a reload can tell by which key a connection came in. */
+const char *zap_who(void *broker, const char *curve_public, const char *address);
+/* Splits that name. ERR_INVALID if it is none. */
+#define AGENCY_SIZE 33
+int zap_split(const char *user, char ret_agency[AGENCY_SIZE], char ret_key[41]);
+/* Records the last refusal, if there was one. */
+void zap_record(struct broker *broker);
+
+/* --- net.c: endpoints, receiving, sending -------------------------------------------------------------------------------- */
+
+/* Fields of Frame that an agent sends (proto/wire.proto). */
+enum { FRAME_HELLO = 1, FRAME_PUBLISH, FRAME_ACK, FRAME_QUERY, FRAME_CREDIT, FRAME_COSIGN, FRAME_PING = 30 };
+
+int net_open(struct broker *broker, struct err *err);
+void net_close(struct broker *broker);
+/* After a reload: binds what is new with the present key, closes what is gone, writes the endpoint file. An endpoint that cannot be bound is logged and tried at the next reload. */
+void net_follow(struct broker *broker);
+/* For wire_server_new: something came in. */
+void net_ready(void *broker);
+/* Takes in at most `max` messages as long as there is room for them. Returns how many came. */
+size_t net_receive(struct broker *broker, size_t max);
+/* OK; ERR_AGAIN (the connection's queue is full) and ERR_CLOSED (there is none): the caller decides what that means. */
+int net_send(struct broker *broker, const struct session *session, const Reentry__Frame *frame);
+int net_send_to(struct broker *broker, const struct wire_peer *peer, const Reentry__Frame *frame);
+/* Which one thing is in a frame, without unpacking it: the field's number, or 0 for what is no Frame; and how many items a Publish has. */
+unsigned net_peek(const uint8_t *bytes, size_t n, size_t *ret_items);
+/* Unpacks a whole frame of which exactly one field is set. ERR_INVALID, ERR_NOMEM. */
+int net_unpack(const struct wire_message *message, struct arena *arena, Reentry__Frame **ret_frame, struct err *err);
+
+/* --- session.h ------------------------------------------------------------------------------------------------------------ */
+
+/* --- turn.c: from input to disk to receipts ------------------------------------------------------------------------------- */
+
+int turn_new(struct broker *broker, struct err *err);
+void turn_free(struct broker *broker);
+/* One turn, if there is anything to do: receive, fire, take items round robin, commit, receipts. */
+void turn_run(struct broker *broker);
+bool turn_wanted(struct broker *broker);
+/* A turn of its own around one thing (an operator's command, an audit record). The step's error, or the commit's. */
+int turn_alone(struct broker *broker, int (*step)(void *context, struct broker *broker), void *context);
+/* Sets the loop's timer to the core's next deadline. */
+void turn_schedule(struct broker *broker);
+/* Records something of an audit in a turn of its own: kind REPLAY, DENIED or ADMIN. */
+int turn_audit(struct broker *broker, Reentry__RecordKind__Value kind, const Reentry__AuditRecord *body, const char *subject);
+
+/* --- deliver.c: from the queues to the agents ----------------------------------------------------------------------------- */
+
+/* Agencies that the last turn queued something for become hungry. */
+void deliver_note_touched(struct broker *broker);
+void deliver_want(struct broker *broker, struct session *session);
+/* One round: each hungry session is handed at most one message. */
+void deliver_round(struct broker *broker);
+/* The agent has these on disk: they leave the window. */
+void deliver_acked(struct broker *broker, struct session *session, const uint64_t *sequences, size_t n);
+/* Sends again what has waited too long; wakes the paused. */
+void deliver_tick(struct broker *broker, int64_t now);
+void deliver_forget(struct session *session);       /* the window, when a session ends */
+/* Hands over again everything that is in the agency's queue. */
+void deliver_rewind(struct broker *broker, struct session *session);
+
+/* --- query.c, query_case.c, query_replay.c, directory.c: questions --------------------------------------------------------- */
+
+void query_begin(struct broker *broker, struct session *session, const Reentry__Query *query);
+void query_credit(struct broker *broker, struct session *session, const Reentry__Credit *credit);
+/* One round: each query that has credit sends at most one part. */
+void query_round(struct broker *broker);
+void query_forget(struct broker *broker, struct session *session);
+
+/* --- control.c: the operator ------------------------------------------------------------------------------------------------ */
+
+int control_open(struct broker *broker, struct err *err);
+/* Validates the whole file, then takes it over; on an error the old configuration goes on. */
+int broker_reload(struct broker *broker, struct err *err);
+
+/* --- life.c: start and end --------------------------------------------------------------------------------------------------- */
+
+int broker_open(struct broker *broker, const char *config_path, struct err *err);
+int broker_run(struct broker *broker);               /* until SIGTERM; the exit code */
+void broker_close(struct broker *broker);
+/* Durability is lost: says so and ends the process at once, without telling anybody anything. */
+void broker_die(const char *what, int code) __attribute__((noreturn));
+
+#endif

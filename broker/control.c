@@ -1,0 +1,262 @@
+/* The operator: one row per command of `reentry admin`, asked over the control socket as {"do":NAME, …}. Replies are JSON; the command makes text of them. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+#include "lib/civil.h"
+#include "lib/daemon.h"
+#include "lib/json.h"
+#include "lib/log.h"
+
+#define TIMERS_SHOWN 1000
+#define NAME_SIZE 4096
+
+struct request {
+	struct broker *broker;
+	struct control_call *call;
+	struct arena arena;
+	struct json_member *members; size_t n;
+	struct err err;
+};
+
+/* The member's text; NULL: not given, or no text. */
+static const char *text_of(const struct request *request, const char *name)
+{
+	for (size_t i = 0; i < request->n; i++)
+		if (!strcmp(request->members[i].name, name) && request->members[i].value.kind == JSON_STRING)
+			return request->members[i].value.text;
+	return NULL;
+}
+
+static int line(struct request *request, struct buf *text)
+{
+	int rc = text->error ? text->error : control_line(request->call, (const char *)text->bytes, text->n);
+
+	buf_release(text);
+	return rc ? err_set(&request->err, rc, "the answer does not fit") : OK;
+}
+
+/* What an operator did is on record: who (the Unix user), what, and how it ended. */
+static int audit(struct request *request, const char *action, const char *filter, const char *outcome, uint64_t count)
+{
+	Reentry__AuditRecord body = REENTRY__AUDIT_RECORD__INIT;
+	char who[32], action_text[32], outcome_text[64];
+
+	(void)snprintf(who, sizeof who, "uid:%lu", (unsigned long)control_uid(request->call)); /* fits */
+	(void)snprintf(action_text, sizeof action_text, "%s", action);
+	(void)snprintf(outcome_text, sizeof outcome_text, "%s", outcome);
+	body.who = who;
+	body.action = action_text;
+	body.outcome = outcome_text;
+	body.filter = filter ? arena_strdup(&request->arena, filter) : NULL;
+	body.has_count = true;
+	body.count = count;
+	return turn_audit(request->broker, REENTRY__RECORD_KIND__VALUE__ADMIN, &body, NULL);
+}
+
+/* --- questions ---------------------------------------------------------------------------------------------------------- */
+
+static void write_moment(struct buf *out, const char *name, moment when)
+{
+	char text[CIVIL_MOMENT_SIZE];
+
+	if (when != MOMENT_NONE && when != 0)
+		(void)buf_printf(out, ",\"%s\":\"%s\"", name, civil_format_moment(when, text)); /* errors stay in out */
+}
+
+static int do_status(struct request *request)
+{
+	struct broker *broker = request->broker;
+	struct core_status status = { 0 };
+	unsigned open = 0, max = 0;
+	struct buf out;
+	int rc = core_status(broker->core, &status);
+
+	if (rc)
+		return err_set(&request->err, rc, "the store does not answer: %s", err_text(rc));
+	(void)daemon_fds(&open, &max); /* 0 of 0 if it cannot be told */
+	buf_init(&out);
+	(void)buf_printf(&out, "{\"broker\":\"%s\",\"oin\":\"%s\",\"version\":\"%s\",\"zeromq\":\"%s\",\"pid\":%ld", broker->config->file.broker.id,
+	                 broker->config->file.broker.oin, REENTRY_VERSION, wire_version(), (long)getpid()); /* here and below: errors stay in out */
+	write_moment(&out, "now", clock_now(&broker->clock));
+	(void)buf_text(&out, ",\"endpoints\":[");
+	for (size_t i = 0; i < broker->n_endpoints; i++)
+		(void)buf_printf(&out, "%s\"%s\"", i ? "," : "", broker->endpoints[i].bound);
+	(void)buf_printf(&out, "],\"agencies\":%zu,\"connected\":%zu,\"cases\":%" PRIu64 ",\"last_sequence\":%" PRIu64 ",\"epoch\":%" PRIu64,
+	                 broker->sessions.n, broker->sessions.n_up, status.cases, status.last_sequence, status.epoch);
+	write_moment(&out, "last_recorded_at", status.last_recorded_at);
+	(void)buf_printf(&out, ",\"store_used\":%" PRIu64 ",\"store_max\":%" PRIu64 ",\"store_full\":%s,\"clock_jumps\":%" PRIu64
+	                 ",\"files_open\":%u,\"files_max\":%u,\"counters\":{",
+	                 status.map_used, status.map_max, status.full ? "true" : "false", status.clock_jumps, open, max);
+	(void)stats_write(&broker->stats, &out);
+	(void)buf_text(&out, "}}");
+	return line(request, &out);
+}
+
+static int do_queues(struct request *request)
+{
+	struct broker *broker = request->broker;
+	const int64_t now = clock_monotonic_ms();
+	struct core_queue *queues;
+	size_t n;
+	int rc = core_queues(broker->core, &request->arena, &queues, &n);
+
+	if (rc)
+		return err_set(&request->err, rc, "the queues cannot be read: %s", err_text(rc));
+	for (size_t i = 0; i < n && !rc; i++) {
+		const struct session *session = session_of(broker, queues[i].agency);
+		const bool up = session && session->up;
+		struct buf out;
+
+		buf_init(&out);
+		(void)buf_printf(&out, "{\"agency\":\"%s\",\"queued\":%" PRIu64 ",\"oldest_sequence\":%" PRIu64, queues[i].agency, queues[i].n, queues[i].oldest_sequence);
+		write_moment(&out, "oldest_at", queues[i].oldest_at);
+		(void)buf_printf(&out, ",\"connected\":%s,\"unacknowledged\":%zu", up ? "true" : "false", session ? session->n_sent : 0);
+		if (up)
+			(void)buf_printf(&out, ",\"connected_ms\":%" PRId64 ",\"silent_ms\":%" PRId64, now - session->up_since, now - session->seen_at);
+		(void)buf_text(&out, "}");
+		rc = line(request, &out);
+	}
+	return rc;
+}
+
+static int do_timers(struct request *request)
+{
+	struct core_timer *timers;
+	size_t n;
+	int rc = core_timers(request->broker->core, TIMERS_SHOWN, &request->arena, &timers, &n);
+
+	if (rc)
+		return err_set(&request->err, rc, "the timers cannot be read: %s", err_text(rc));
+	for (size_t i = 0; i < n && !rc; i++) {
+		struct buf out;
+
+		buf_init(&out);
+		(void)buf_text(&out, "{\"case\":"); /* here and below: errors stay in out */
+		(void)json_string(&out, timers[i].subject);
+		write_moment(&out, "due", timers[i].due);
+		(void)buf_printf(&out, ",\"kind\":\"%s\"", timers[i].kind);
+		if (timers[i].ref && *timers[i].ref) {
+			(void)buf_text(&out, ",\"ref\":");
+			(void)json_string(&out, timers[i].ref);
+		}
+		(void)buf_printf(&out, ",\"n\":%" PRIu64 "}", timers[i].n);
+		rc = line(request, &out);
+	}
+	return rc;
+}
+
+/* --- commands ----------------------------------------------------------------------------------------------------------- */
+
+static int do_backup(struct request *request)
+{
+	const char *dir = text_of(request, "dir");
+	int rc;
+
+	if (!dir || *dir != '/' || strlen(dir) >= NAME_SIZE)
+		return err_set(&request->err, ERR_INVALID, "dir: an absolute path is needed");
+	rc = audit(request, "backup", dir, "started", 0);
+	if (rc)
+		return err_set(&request->err, rc, "the backup could not be recorded, so it was not begun");
+	rc = core_backup(request->broker->core, dir, &request->err);
+	if (!rc)
+		log_info("backup written dir=%s", dir);
+	return rc;
+}
+
+static int do_rebuild(struct request *request)
+{
+	const char *difference = NULL;
+	struct buf out;
+	int rc = core_rebuild(request->broker->core, true, &request->arena, &difference, &request->err);
+
+	if (rc)
+		return rc;
+	(void)audit(request, "rebuild", "compare", difference ? "different" : "equal", 0); /* it logs its own failure; what was found is told either way */
+	if (difference)
+		log_error("rebuild: the projections differ from the log: %s", difference);
+	buf_init(&out);
+	(void)buf_printf(&out, "{\"equal\":%s", difference ? "false" : "true"); /* errors stay in out */
+	if (difference) {
+		(void)buf_text(&out, ",\"difference\":");
+		(void)json_string(&out, difference);
+	}
+	(void)buf_text(&out, "}");
+	return line(request, &out);
+}
+
+struct resend { const char *agency; size_t n; };
+
+static int resend_step(void *context, struct broker *broker)
+{
+	struct resend *resend = context;
+
+	return core_resend_cases(broker->core, resend->agency, &resend->n);
+}
+
+/* An agency that lost its store is given its current cases again, and what is queued for it once more. */
+static int do_resend(struct request *request)
+{
+	struct broker *broker = request->broker;
+	struct resend resend = { .agency = text_of(request, "agency") };
+	struct session *session = resend.agency ? session_of(broker, resend.agency) : NULL;
+	int rc;
+
+	if (!session)
+		return err_set(&request->err, ERR_NOTFOUND, "agency: is not in the configuration");
+	rc = turn_alone(broker, resend_step, &resend);
+	if (rc)
+		return err_set(&request->err, rc, "the cases of %s could not be queued: %s", resend.agency, err_text(rc));
+	(void)audit(request, "resend", resend.agency, "queued", resend.n); /* it logs its own failure; the snapshots are on record themselves */
+	deliver_rewind(broker, session);
+	rc = control_printf(request->call, "{\"agency\":\"%s\",\"cases\":%zu}", resend.agency, resend.n);
+	return rc ? err_set(&request->err, rc, "the answer does not fit") : OK;
+}
+
+static int do_reload(struct request *request)
+{
+	const int rc = broker_reload(request->broker, &request->err);
+
+	(void)audit(request, "reload", NULL, rc ? "refused" : "done", 0); /* it logs its own failure; the reload stands either way */
+	return rc;
+}
+
+static const struct { const char *name; int (*run)(struct request *); } commands[] = {
+	{ "status", do_status }, { "queues", do_queues }, { "timers", do_timers }, { "backup", do_backup },
+	{ "rebuild", do_rebuild }, { "resend", do_resend }, { "reload", do_reload },
+};
+
+static int run(struct request *request, const char *text, size_t n)
+{
+	const char *name;
+	int rc = json_object_read(text, n, &request->arena, &request->members, &request->n, &request->err);
+
+	if (rc)
+		return rc;
+	name = text_of(request, "do");
+	for (size_t i = 0; name && i < sizeof commands / sizeof *commands; i++)
+		if (!strcmp(commands[i].name, name))
+			return commands[i].run(request);
+	return err_set(&request->err, ERR_INVALID, "do: is not a command of this broker");
+}
+
+static void on_request(void *context, struct control_call *call, const char *text, size_t n)
+{
+	struct request request = { .broker = context, .call = call };
+	int rc;
+
+	arena_init(&request.arena, 0);
+	rc = run(&request, text, n);
+	control_end(call, rc ? "refused" : NULL, rc ? request.err.text : NULL);
+	arena_release(&request.arena);
+}
+
+int control_open(struct broker *broker, struct err *err)
+{
+	const struct control_handlers handlers = { .request = on_request };
+
+	return control_new(broker->loop, broker->config->file.broker.control, 0600, &handlers, broker, &broker->control, err);
+}

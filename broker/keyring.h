@@ -1,0 +1,20 @@
+/* Which agency has which public key: read from the key files that the configuration names, once at start and at each reload. */
+#ifndef BROKER_KEYRING_H
+#define BROKER_KEYRING_H
+
+#include <stddef.h>
+
+#include "broker/config.h"
+#include "lib/crypt.h"
+#include "lib/err.h"
+
+struct keyring_entry { char key[41]; const struct agency *agency; };   /* CURVE public key, Z85; agency: of the configuration's policy */
+struct keyring { struct keyring_entry *entries; size_t n; };
+
+/* Reads every key file. ERR_INVALID names agency, file and what to do: a missing or unreadable file, two agencies (or the broker) with one key. */
+int keyring_load(const struct broker_config *config, struct keyring *ret_keyring, struct err *err);
+void keyring_release(struct keyring *keyring);
+/* NULL: nobody has it. */
+const struct agency *keyring_find(const struct keyring *keyring, const char *key);
+
+#endif
