@@ -34,6 +34,7 @@ struct agency_entry { char id[33]; bool touched; };
 struct core {
 	struct db *db, *keys;
 	bool shadow;                  /* a rebuild in progress: keys borrowed, nothing is new */
+	struct core *live; struct db_txn *live_txn; /* shadow: where the log is */
 	const struct policy *policy;
 	const char *policy_text;
 	uint8_t master[KEY_SIZE], body_key[KEY_SIZE], hash_key[KEY_SIZE]; /* the latter two derived: records without a case, de-duplication */
@@ -86,7 +87,6 @@ int case_read(struct core *core, struct db_txn *txn, const char *ref, struct are
 
 /* --- core_queue.c ----------------------------------------------------------------------------------------------------------------- */
 #define QUEUE_WATCH 1
-#define QUEUE_NO_CONSENT 2        /* access by consent has ended since it was queued */
 struct queued { uint8_t flags; const char *ref; };
 /* What a record does to the queues: drops for `ended` and `stopped`, then its own routes. */
 int queue_project(struct core *core, const struct rules_record *record, const char *ref);

@@ -28,22 +28,36 @@ static int entry_put(struct core *core, uint16_t number, uint64_t position, uint
 	return db_put(&core->txn, T_QUEUE, key, db_key(key, "hq", number, position), value, 1 + n);
 }
 
-/* Class C that reached this agency by consent alone is not for it any more; what is more than class C is shown without it (core_deliveries). */
-static int stop_entry(struct core *core, struct db_cursor *cursor, const struct queued *entry)
+static Reentry__Route *route_of(const struct rules_record *record, const char *agency)
 {
-	uint8_t value[1 + 65];
-	uint8_t key[DB_KEY_MAX];
-	size_t n = cursor->value.n, key_n = cursor->key.n;
-
-	if (n > sizeof value || key_n > sizeof key)
-		return ERR_CORRUPT;
-	memcpy(value, cursor->value.bytes, n);
-	memcpy(key, cursor->key.bytes, key_n);
-	value[0] = (uint8_t)(entry->flags | QUEUE_NO_CONSENT);
-	return db_put(&core->txn, T_QUEUE, key, key_n, value, n);
+	for (size_t i = 0; i < record->event->n_routes; i++)
+		if (strcmp(record->event->routes[i]->agency, agency) == 0)
+			return record->event->routes[i];
+	return NULL;
 }
 
-/* Walks what is queued for an agency of one case, up to (not including) a position: drops it, or marks it as without consent. */
+/* Class C that reached this agency by consent alone is not for it any more. What is more than that stays, and is shown without it at its delivery. */
+static int stop_entry(struct core *core, struct db_cursor *cursor, const char *agency, uint64_t position)
+{
+	struct core *from = core->live ? core->live : core;
+	const struct agency *who = policy_agency(core->policy, agency);
+	struct core_record record;
+	struct shown shown;
+	Reentry__Route *route;
+	int error = log_read(from, core->live ? core->live_txn : &core->txn, position, &core->arena, &record);
+
+	if (error)
+		return error == ERR_ERASED ? OK : error;
+	route = record.record.event ? route_of(&record.record, agency) : NULL;
+	if (!route || !route->consent || !who)
+		return OK;
+	route->has_care = false;
+	route->care = 0;
+	error = rules_show(&record.record, route, who->role, &core->arena, &shown);
+	return error == ERR_NOTFOUND ? db_cursor_del(cursor) : error;
+}
+
+/* Walks what is queued for an agency of one case, up to (not including) a position: drops it, or only what consent alone let through. */
 static int walk(struct core *core, const char *agency, const char *ref, uint64_t before, bool drop)
 {
 	uint8_t key[DB_KEY_MAX];
@@ -67,7 +81,7 @@ static int walk(struct core *core, const char *agency, const char *ref, uint64_t
 		}
 		error = entry_read(&cursor.value, &entry);
 		if (!error && strcmp(entry.ref, ref) == 0)
-			error = drop ? db_cursor_del(&cursor) : stop_entry(core, &cursor, &entry);
+			error = drop ? db_cursor_del(&cursor) : stop_entry(core, &cursor, agency, position);
 		if (error) {
 			db_cursor_close(&cursor);
 			return error;
@@ -82,7 +96,7 @@ int queue_project(struct core *core, const struct rules_record *record, const ch
 	int error = OK;
 
 	for (size_t i = 0; i < event->n_ended && !error; i++)
-		error = walk(core, event->ended[i], ref, record->position, true);
+		error = walk(core, event->ended[i], ref, event->ended_before, true);
 	for (size_t i = 0; i < event->n_stopped && !error; i++)
 		error = walk(core, event->stopped[i], ref, record->position, false);
 	for (size_t i = 0; i < event->n_routes && !error; i++) {
@@ -115,14 +129,6 @@ int queue_take(struct core *core, uint16_t number, uint64_t position, struct que
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------------- */
-
-static Reentry__Route *route_of(const struct rules_record *record, const char *agency)
-{
-	for (size_t i = 0; i < record->event->n_routes; i++)
-		if (strcmp(record->event->routes[i]->agency, agency) == 0)
-			return record->event->routes[i];
-	return NULL;
-}
 
 static const char *source_oin(const struct core *core, const char *source)
 {
@@ -178,8 +184,15 @@ static int deliver_one(struct core *core, struct db_txn *txn, const char *agency
 	route = record.record.event ? route_of(&record.record, agency) : NULL;
 	if (!route)
 		return ERR_CORRUPT;
-	if ((entry.flags & QUEUE_NO_CONSENT) && route->consent)
-		route->has_care = false, route->care = 0;
+	if (route->consent) {
+		Reentry__CaseState *state = NULL;
+
+		error = case_read(core, txn, entry.ref, arena, &state);
+		if (error)
+			return error == ERR_ERASED ? ERR_NOTFOUND : error;
+		route->care &= rules_care(state, core->policy, agency, core->recorded_at);
+		route->has_care = route->care != 0;
+	}
 	return delivery_make(core, &record, route, arena, ret_delivery);
 }
 

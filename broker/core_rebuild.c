@@ -83,6 +83,8 @@ static int fold_all(struct core *from, struct core *to)
 	struct db_txn read;
 	int error = db_begin_read(from->db, &read);
 
+	to->live = from;
+	to->live_txn = &read;
 	for (uint64_t position = 1; position <= from->committed && !error;) {
 		error = core_begin(to, 0);
 		for (int i = 0; i < BATCH && position <= from->committed && !error; i++)

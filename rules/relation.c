@@ -111,6 +111,13 @@ uint32_t care_access(const state *c, const struct agency *agency, uint32_t relat
 	return consent ? CARE_ALL : bits;
 }
 
+uint32_t rules_care(const Reentry__CaseState *c, const struct policy *policy, const char *id, moment now)
+{
+	const struct agency *agency = policy_agency(policy, id);
+
+	return agency ? care_access(c, agency, relations_of_agency(c, policy, id), now, NULL) : 0;
+}
+
 const char *responsible(const state *c, const handover *h, const struct policy *policy, moment now)
 {
 	const struct agency *who;

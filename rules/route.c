@@ -179,8 +179,20 @@ static int ends(struct routing *r, const char *id)
 	if (!place)
 		return r->run->error = ERR_NOMEM;
 	*place = keep(r->run, id);
+	SET(r->record->event, ended_before, r->run->records[0].position);
 	if (w->n_told_end < sizeof w->told_end / sizeof *w->told_end)
 		w->told_end[w->n_told_end++] = *place;
+	return OK;
+}
+
+/* A consent that ended: what is queued by it alone is dropped (the core looks). */
+static int stops(struct routing *r, const char *id)
+{
+	char **place = ARENA_PUSH(r->run->arena, r->record->event->stopped, r->record->event->n_stopped);
+
+	if (!place)
+		return r->run->error = ERR_NOMEM;
+	*place = keep(r->run, id);
 	return OK;
 }
 
@@ -191,7 +203,11 @@ static int add_special(struct routing *r)
 	int error = OK;
 
 	if (to & TO_NAMED) {
-		error = r->run->working->named ? add_by_id(r, r->run->working->named) : OK;
+		const char *named = same(r->record->agency, r->run->policy->broker_id) ? r->run->working->named : payload_text(r, "to");
+
+		/* What an agency publishes names a receiver in its payload (consent); it hears it only with a relation. */
+		if (named && (r->run->working->named || relations_of_agency(r->run->state, r->run->policy, named) & REL_ALL))
+			error = add_by_id(r, named);
 		if (!error && r->run->working->named_too)
 			error = add_by_id(r, r->run->working->named_too);
 	}
@@ -229,5 +245,7 @@ int routes_fill(struct rules_run *run, struct rules_record *record, const struct
 
 		error = h ? ends(&r, h->to) : OK;
 	}
+	if (!error && same(row->name, "consent.withdrawn"))
+		error = stops(&r, payload_text(&r, "to"));
 	return error ? (run->error = error) : OK;
 }

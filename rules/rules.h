@@ -100,6 +100,9 @@ const ProtobufCMessageDescriptor *rules_payload_of(const char *type);
 /* The event as this receiver may see it: a new envelope in the arena with data reduced (need as CARE, offers without the case, minimum for employers …).
  * role: of the receiver. `municipality` is NULL where the receiver must not learn it. ERR_NOTFOUND: nothing of it may be shown to it (any more). */
 struct shown { Reentry__Event *event; const uint8_t *content; size_t content_n; const char *municipality; bool has_phase; };
+/* The class C needs that the agency may see at `now` (bits of Route.care). A route that has `consent` set is shown with this, at the moment of delivery: a consent
+ * that was withdrawn or has ended since stops what is queued (domain.md 9). */
+uint32_t rules_care(const Reentry__CaseState *state, const struct policy *policy, const char *agency, moment now);
 int rules_show(const struct rules_record *record, const Reentry__Route *route, enum role role, struct arena *arena, struct shown *ret_shown);
 
 /* --- relations (domain.md 2) ---------------------------------------------------------------------------------------- */
