@@ -50,6 +50,8 @@ void agent_reload(struct agent *agent)
 	struct err err;
 	arena_init(&arena, 0);
 	int r = agent_config_read(agent->config_path, &arena, &config, &err);
+	if (r == OK)
+		r = agent_config_check_keys(&config, &err);
 	const char *fixed = r == OK ? fixed_change(&agent->config, &config) : NULL;
 	if (fixed != NULL)
 		r = err_set(&err, ERR_INVALID, "%s: %s can only change with a restart", agent->config_path, fixed);
@@ -124,6 +126,8 @@ int agent_open(struct agent *agent, const char *config_path, bool offline, struc
 	agent->watchdog = (struct loop_timer){.fn = on_watchdog, .context = agent};
 	arena_init(&agent->config_arena, 0);
 	int r = agent_config_read(config_path, &agent->config_arena, &agent->config, err);
+	if (r == OK && !offline)
+		r = agent_config_check_keys(&agent->config, err);
 	if (r == OK)
 		r = clock_from_environment(&agent->clock) == OK ? OK : err_set(err, ERR_INVALID, "REENTRY_CLOCK: not MOMENT@RATE#REALSTART_MS");
 	if (r == OK)

@@ -47,8 +47,10 @@ struct agent_config {
 	struct exec_config exec;
 };
 extern const struct conf_row agent_config_rows[];
-/* Reads and checks the whole file, the key files included. Memory from arena. ERR_INVALID, ERR_DENIED, ERR_NOTFOUND with what to do. */
+/* Reads and checks the whole file; needs no key file. Memory from arena. ERR_INVALID with what to do. */
 int agent_config_read(const char *path, struct arena *arena, struct agent_config *ret_config, struct err *err);
+/* ERR_NOTFOUND, ERR_DENIED (others may read it), ERR_INVALID. */
+int agent_config_check_keys(const struct agent_config *config, struct err *err);
 
 /* --- keys.c: a key per case, in an environment of its own ------------------------------------------------------- */
 

@@ -78,14 +78,16 @@ int agent_config_read(const char *path, struct arena *arena, struct agent_config
 	if (r != OK)
 		return r;
 
-	/* A wrong key file is a mistake in the configuration: found here, not at the first connection. */
-	struct key_pair pair = {0};
-	r = key_read_public(config.agent.broker_key, &pair, err);
-	if (r == OK)
-		r = key_read_secret(config.agent.key, &pair, err);
-	crypt_wipe(&pair, sizeof pair);
-	if (r != OK)
-		return err_prefix(err, "%s", path);
 	*ret_config = config;
 	return OK;
+}
+
+int agent_config_check_keys(const struct agent_config *config, struct err *err)
+{
+	struct key_pair pair = {0};
+	int r = key_read_public(config->agent.broker_key, &pair, err);
+	if (r == OK)
+		r = key_read_secret(config->agent.key, &pair, err);
+	crypt_wipe(&pair, sizeof pair);
+	return r;
 }

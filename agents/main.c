@@ -23,10 +23,14 @@ static int check(const struct daemon_args *args)
 	struct err err;
 	arena_init(&arena, 0);
 	int r = agent_config_read(args->conf, &arena, &config, &err);
+	if (r == OK && args->print)
+		r = conf_print(stdout, agent_config_rows, &config) == OK ? OK : err_set(&err, ERR_IO, "stdout: cannot be written");
+	if (r == OK)
+		r = agent_config_check_keys(&config, &err);
 	if (r != OK)
 		fprintf(stderr, "reentry-agent: %s\n", err.text);
-	else if (args->print)
-		r = conf_print(stdout, agent_config_rows, &config);
+	if (r == ERR_NOTFOUND)
+		r = OK; /* keys may still have to be made; everything else about them is a mistake */
 	arena_release(&arena);
 	return r == OK && fflush(stdout) == 0 ? 0 : 1;
 }

@@ -1,10 +1,12 @@
 /* The control socket: requests by name, replies with back pressure. */
 #include "agents/agent.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/daemon.h"
 #include "lib/log.h"
 
 static const struct { const char *name; request_fn *fn; } kinds[] = {
@@ -207,6 +209,15 @@ int requests_open(struct agent *agent, struct err *err)
 {
 	static const struct control_handlers handlers = {on_request, on_drained, on_gone};
 	agent->requests = (struct requests){0};
+	char folder[PATH_MAX];
+	(void)snprintf(folder, sizeof folder, "%s", agent->config.agent.control); /* a path that is cut does not open */
+	char *slash = strrchr(folder, '/');
+	if (slash != NULL && slash != folder) {
+		*slash = '\0';
+		int r = daemon_mkdir(folder, err);
+		if (r != OK)
+			return r;
+	}
 	return control_new(agent->loop, agent->config.agent.control, 0600, &handlers, agent, &agent->requests.control, err);
 }
 
