@@ -128,6 +128,20 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 	return text;
 }
 
+/* Only in memory of ours may the bytes before an array be looked at. Newest block first: that is where it mostly is. */
+static bool is_inside(const struct arena *arena, const void *array)
+{
+	uintptr_t at = (uintptr_t)array;
+	const struct arena_block *block = arena->current;
+
+	if (block && at >= (uintptr_t)block->bytes && at < (uintptr_t)block->bytes + block->used)
+		return true;
+	for (block = arena->first; block; block = block->next)
+		if (at >= (uintptr_t)block->bytes && at < (uintptr_t)block->bytes + block->used)
+			return true;
+	return false;
+}
+
 void *arena_push(struct arena *arena, void *items, size_t *n, size_t size)
 {
 	void *array;
@@ -135,7 +149,7 @@ void *arena_push(struct arena *arena, void *items, size_t *n, size_t size)
 	size_t capacity;
 
 	memcpy(&array, items, sizeof array); /* items is the address of a pointer to whatever type */
-	if (array) {
+	if (array && is_inside(arena, array)) {
 		header = (struct push_header *)(void *)((unsigned char *)array - sizeof *header);
 		if (header->self != (uintptr_t)array)
 			header = NULL;

@@ -1,11 +1,15 @@
 #include "lib/clock.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "lib/civil.h"
 #include "lib/err.h"
+
+#define RATE_MAX 1e9
 
 static int64_t read_ms(clockid_t which)
 {
@@ -32,9 +36,19 @@ static moment simulated_now(struct clock *clock)
 	return clock->set;
 }
 
+/* What lies outside is the nearest moment: a fast clock that is left running stops at the end of time. */
+static moment add(moment when, double ms)
+{
+	double sum = (double)when + ms;
+
+	if (!(sum > (double)MOMENT_MIN))
+		return MOMENT_MIN;
+	return sum < (double)MOMENT_MAX ? when + (moment)ms : MOMENT_MAX;
+}
+
 static moment accelerated_now(struct clock *clock)
 {
-	return clock->base_shown + (moment)((double)(clock_monotonic_ms() - clock->base_real) * clock->rate);
+	return add(clock->base_shown, (double)(clock_monotonic_ms() - clock->base_real) * clock->rate);
 }
 
 void clock_system(struct clock *clock)
@@ -52,32 +66,41 @@ void clock_accelerated(struct clock *clock, moment start, double rate)
 	*clock = (struct clock){ .now = accelerated_now, .base_real = clock_monotonic_ms(), .base_shown = start, .rate = rate };
 }
 
+/* "MOMENT@RATE#REALSTART" */
+static bool parse(const char *text, moment *ret_shown, double *ret_rate, int64_t *ret_real_start)
+{
+	char when[CIVIL_MOMENT_SIZE + 8], *end;
+	const char *at = strchr(text, '@');
+
+	if (!at || (size_t)(at - text) >= sizeof when)
+		return false;
+	memcpy(when, text, (size_t)(at - text));
+	when[at - text] = 0;
+	if (civil_parse_moment(when, ret_shown))
+		return false;
+	*ret_rate = strtod(at + 1, &end);
+	if (end == at + 1 || *end != '#' || !(*ret_rate > 0 && *ret_rate <= RATE_MAX))
+		return false;
+	at = end + 1;
+	errno = 0;
+	*ret_real_start = strtoll(at, &end, 10);
+	return end != at && !*end && !errno && *ret_real_start >= 0 && *ret_real_start <= MOMENT_MAX;
+}
+
 int clock_from_environment(struct clock *clock)
 {
-	const char *text = getenv("REENTRY_CLOCK");
-	char when[CIVIL_MOMENT_SIZE + 8], *end;
-	const char *at = text ? strchr(text, '@') : NULL;
-	long long real_start;
+	const char *text = getenv("REENTRY_CLOCK"); /* lint: getenv, because the demo sets it for all its processes at once */
+	int64_t real_start;
 	moment shown;
 	double rate;
 
 	clock_system(clock);
 	if (!text || !*text)
 		return OK;
-	if (!at || (size_t)(at - text) >= sizeof when)
-		return ERR_INVALID;
-	memcpy(when, text, (size_t)(at - text));
-	when[at - text] = 0;
-	if (civil_parse_moment(when, &shown))
-		return ERR_INVALID;
-	rate = strtod(at + 1, &end);
-	if (*end != '#' || !(rate > 0 && rate <= 1e9))
-		return ERR_INVALID;
-	real_start = strtoll(end + 1, &end, 10);
-	if (*end)
+	if (!parse(text, &shown, &rate, &real_start))
 		return ERR_INVALID;
 	/* Where the shown time stands now; from here on by the monotonic clock. */
-	clock_accelerated(clock, shown + (moment)((double)(read_ms(CLOCK_REALTIME) - real_start) * rate), rate);
+	clock_accelerated(clock, add(shown, (double)(read_ms(CLOCK_REALTIME) - real_start) * rate), rate);
 	return OK;
 }
 

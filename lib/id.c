@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
-
+#include <unistd.h>
 
 #include "lib/crypt.h"
 #include "lib/err.h"
@@ -32,22 +32,23 @@ static void stamp(uint8_t b[16], moment when)
 
 void id_new(char text[ID_TEXT_SIZE], moment when)
 {
-	static uint8_t last[16];
-	static moment last_when = MOMENT_NONE;
-	uint8_t b[16];
+	static _Thread_local uint8_t last[16];
+	static _Thread_local moment last_when = MOMENT_NONE;
+	static _Thread_local pid_t last_pid;
 
-	if (when == last_when) {
-		/* Increasing within one ms (RFC 9562 6.2 method 2): the random part counts up, below version and variant. */
-		memcpy(b, last, sizeof b);
-		for (int i = 15; i > 8 && ++b[i] == 0; i--)
+	if (when == last_when && getpid() == last_pid) {
+		/* One draw serves all ids of a ms (RFC 9562 6.2 method 2): the random part counts up, below version and variant. */
+		for (int i = 15; i > 8 && ++last[i] == 0; i--)
 			;
 	} else {
-		crypt_random(b, sizeof b);
+		/* A child of fork draws anew, or it would go on with the ids of its parent. */
+		crypt_random(last, sizeof last);
+		last[9] &= 0x7f; /* room to count: 2^55 ids before a carry could be lost */
+		last_when = when;
+		last_pid = getpid();
 	}
-	stamp(b, when);
-	memcpy(last, b, sizeof b);
-	last_when = when;
-	format(text, b);
+	stamp(last, when);
+	format(text, last);
 }
 
 void id_derive(char text[ID_TEXT_SIZE], moment when, const void *seed, size_t n)

@@ -25,7 +25,7 @@ static const struct { const char *name, *journal, *prefix; } levels[] = {
 
 void log_init(const char *program)
 {
-	const char *wanted = getenv("REENTRY_LOG");
+	const char *wanted = getenv("REENTRY_LOG"); /* lint: getenv, because it must work before a configuration is read */
 
 	state.program = program;
 	state.terminal = isatty(STDERR_FILENO) == 1;
