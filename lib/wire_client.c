@@ -8,6 +8,8 @@
 
 #define CLIENT_BURST 64          /* messages handed to a client's owner in one round of the loop */
 #define MONITOR_BURST 64
+/* libzmq's own reconnecting is not wanted, but switching it off (-1) would throw away what came in before the loss and was not read yet: a Bye. */
+#define RECONNECT_NEVER_MS 86400000
 
 enum client_state { CLIENT_WAITING, CLIENT_CONNECTING, CLIENT_UP, CLIENT_OVER };
 
@@ -85,8 +87,31 @@ static void on_client_timer(void *context)
 		client_timeout(client);
 }
 
+/* Hands at most `max` messages to the owner. Returns how many there were. */
+static int client_read(struct wire_client *client, int max)
+{
+	const unsigned turn = client->turn;
+	int n = 0;
+
+	for (; n < max && turn == client->turn; n++) {
+		zmq_msg_t message;
+
+		client->dealer.armed = true;
+		(void)zmq_msg_init(&message); /* never fails */
+		if (zmq_msg_recv(&message, client->dealer.socket, ZMQ_DONTWAIT) < 0) {
+			(void)zmq_msg_close(&message);
+			break;
+		}
+		if (client->state == CLIENT_UP)
+			client->handlers.message(client->context, zmq_msg_data(&message), zmq_msg_size(&message));
+		(void)zmq_msg_close(&message); /* never fails on an initialised message */
+	}
+	return n;
+}
+
 static void client_event(struct wire_client *client, unsigned event, uint32_t value)
 {
+	const unsigned turn = client->turn;
 	struct err why;
 
 	if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
@@ -97,6 +122,10 @@ static void client_event(struct wire_client *client, unsigned event, uint32_t va
 		client->handlers.up(client->context);
 		return;
 	}
+	/* What came in before the loss is read before the loss is told. */
+	(void)client_read(client, client->wire->tuning.hwm);
+	if (turn != client->turn)
+		return; /* and a message made the owner drop the connection */
 	if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 		(void)err_set(&why, ERR_DENIED, "%s: the broker does not know this agency's key (%u): have it added to the broker's configuration",
 		              client->endpoint, (unsigned)value);
@@ -152,22 +181,9 @@ static void on_monitor(void *context)
 static void on_dealer(void *context)
 {
 	struct wire_client *client = context;
-	const unsigned turn = client->turn;
 
 	client->busy = true;
-	for (int i = 0; i < CLIENT_BURST && turn == client->turn; i++) {
-		zmq_msg_t message;
-
-		client->dealer.armed = true;
-		(void)zmq_msg_init(&message); /* never fails */
-		if (zmq_msg_recv(&message, client->dealer.socket, ZMQ_DONTWAIT) < 0) {
-			(void)zmq_msg_close(&message);
-			break;
-		}
-		if (client->state == CLIENT_UP)
-			client->handlers.message(client->context, zmq_msg_data(&message), zmq_msg_size(&message));
-		(void)zmq_msg_close(&message); /* never fails on an initialised message */
-	}
+	(void)client_read(client, CLIENT_BURST); /* the rest comes in the next round */
 	client_unbusy(client);
 }
 
@@ -189,7 +205,7 @@ static int client_monitor(struct wire_client *client)
 	return wire_tap_open(&client->monitor, wire->loop, pair, on_monitor, client);
 }
 
-/* libzmq's own reconnecting is off: each attempt has a socket of its own. */
+/* Each attempt has a socket of its own. */
 static int client_open(struct wire_client *client)
 {
 	struct wire *wire = client->wire;
@@ -202,14 +218,13 @@ static int client_open(struct wire_client *client)
 	client->dealer.loop = NULL;
 	client->monitor.loop = NULL;
 	rc = wire_set_common(socket, &wire->tuning);
-	rc |= wire_set_int(socket, ZMQ_RECONNECT_IVL, -1);
+	rc |= wire_set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_NEVER_MS);
 	rc |= wire_set_int(socket, ZMQ_RECONNECT_IVL_MAX, 0);
 	rc |= wire_set_int(socket, ZMQ_CONNECT_TIMEOUT, wire->tuning.handshake_ms);
 	rc |= wire_set_int(socket, ZMQ_IPV6, strchr(client->endpoint, '[') != NULL);
 	rc |= zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, client->server_key, 41);
 	rc |= zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, client->key.curve_public, 41);
 	rc |= zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, client->key.curve_secret, 41);
-	/* The messages' tap comes first: what arrived before the loss of a connection is read before the loss is. */
 	if (rc || wire_tap_open(&client->dealer, wire->loop, socket, on_dealer, client) || client_monitor(client) || zmq_connect(socket, client->endpoint))
 		return ERR_IO;
 	return OK;
