@@ -165,6 +165,8 @@ static int decide(struct core *core, struct rules_input *input, struct core_rece
 		error = refuse_with(core, receipt, "no-such-case", "subject: there is no such case");
 		return error ? error : refuse_raw(core, input->agency, input->content, input->content_n, input->time, receipt);
 	}
+	if (!error && it->state && it->state->merged_into)
+		error = case_load(core, it->state->merged_into, &it); /* another name for that case: nothing is lost */
 	if (!error)
 		error = fire_case(core, it);
 	if (error)
@@ -196,6 +198,14 @@ static int decide(struct core *core, struct rules_input *input, struct core_rece
 	}
 	receipt->sequence = verdict.position;
 	error = run_append(core, &run, it);
+	if (!error && run.follow && other) {
+		struct rules_run second;
+
+		run_begin(core, &second, other);
+		error = rules_follow(&second, &run);
+		if (!error)
+			error = run_append(core, &second, other);
+	}
 	return error ? error : ids_put(core, input->agency->id, input->event->id, input->content, input->content_n, verdict.position, verdict.result);
 }
 

@@ -150,6 +150,12 @@ static void finish(struct rules_run *run, size_t index, const struct type_row *r
 	record->class = class_of(record, row, data);
 	if (take_fired(run, &record->event->n_fired, &record->event->fired))
 		return;
+	if (run->working->other.len) {
+		record->event->has_other = true;
+		record->event->other = run->working->other;
+		record->class = CLASS(C); /* it holds a whole case */
+		run->working->other.len = 0;
+	}
 	evolve_event(run, record, row, data);
 	if (run->error)
 		return;
@@ -289,7 +295,7 @@ static void settle_relations(struct rules_run *run)
 
 void settle(struct rules_run *run)
 {
-	if (run->error || !run->state)
+	if (run->error || !run->state || run->state->frozen)
 		return;
 	care_settle(run);
 	gaps_settle(run);
@@ -426,6 +432,18 @@ int rules_publish(struct rules_run *run, const struct rules_input *input, struct
 	}
 	SET(record->event, urgent, input->event->priority == URGENT || (d.row->flags & ROW_URGENT));
 	run->working->cause = input->event->id;
+	if (d.row->payload == &reentry__case_merged__descriptor && merge_takes_other(run, d.row, d.data)) {
+		const state *carried = strcmp(d.row->name, "case.merged") == 0 ? run->other : run->state;
+		ProtobufCBinaryData packed;
+
+		if (pb_pack(carried, run->arena, &packed.data, &packed.len))
+			return run->error = ERR_NOMEM;
+		run->follow = d.row->name;
+		run->follow_subject = keep(run, ((const Reentry__CaseMerged *)d.data)->other);
+		run->follow_state = packed;
+		if (carried == run->other)
+			run->working->other = packed;
+	}
 	finish(run, index, d.row, d.data);
 	if (ret_verdict->detail[0] && !run->error)
 		run->records[index].event->detail = keep(run, ret_verdict->detail);
@@ -460,7 +478,7 @@ int rules_fire(struct rules_run *run)
 
 	if (begin(run))
 		return run->error;
-	for (int i = 0; i < RULES_FIRE_MAX && !run->error && run->state && (due = first_due(run->state, run->now)); i++) {
+	for (int i = 0; i < RULES_FIRE_MAX && !run->error && run->state && !run->state->frozen && (due = first_due(run->state, run->now)); i++) {
 		run->working->cause = NULL;
 		run->working->fired[0] = due;
 		run->working->n_fired = 1;
@@ -503,6 +521,18 @@ int rules_acked(struct rules_run *run, const char *agency, uint64_t position)
 	}
 	use_up(run);
 	settle(run);
+	return run->error;
+}
+
+int decide_follow(struct rules_run *run, const char *type, const void *data, const ProtobufCBinaryData *other)
+{
+	if (begin(run) || !run->state)
+		return run->error;
+	if (strcmp(type, "case.unmerged") == 0)
+		run->working->other = *other;
+	emit(run, &(struct made){ .type = type, .data = data });
+	if (strcmp(type, "case.unmerged") == 0)
+		settle(run);
 	return run->error;
 }
 

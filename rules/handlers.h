@@ -42,4 +42,7 @@ APPLY(apply_followup_due); CHECK(check_followup); APPLY(apply_followup_done);
 CHECK(check_consent); APPLY(apply_consent_given); APPLY(apply_consent_withdrawn);
 APPLY(apply_closed); APPLY(apply_erasure_executed);
 
+/* merge.c */
+CHECK(relation_merge); CHECK(check_merged); APPLY(apply_merged); CHECK(check_unmerged); APPLY(apply_unmerged);
+
 #endif

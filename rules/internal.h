@@ -67,6 +67,7 @@ enum {
 	TO_NAMED = 1 << 14,       /* whom the decision names (run->named) */
 	TO_BOTH = 1 << 15,        /* custodians before and after */
 	TO_KEEPING = 1 << 16,     /* municipalities that had a relation before and have it after */
+	TO_OTHER = 1 << 18,       /* relations of the other case, of a merge */
 	TO_SUPERVISING = 1 << 17, /* the supervisor of the sanction only */
 };
 enum row_flags {
@@ -146,6 +147,7 @@ struct working {
 	uint32_t touched;                                  /* bits of needs that were published in this decision */
 	const char *named, *named_too;
 	uint32_t receivers;
+	ProtobufCBinaryData other;                         /* the other case, packed, for the next record */
 };
 struct working *working(struct rules_run *run);
 
@@ -230,6 +232,11 @@ void fired_consent(struct rules_run *run, const Reentry__Timer *timer);
 void retention_told(struct rules_run *run, const char *agency, civil_date date);
 void retention_arm_all(struct rules_run *run);
 void retention_forget(state *c, const char *agency);
+
+/* --- merging (merge.c) --------------------------------------------------------------------------------------------------------------- */
+bool merge_takes_other(const struct rules_run *run, const struct type_row *row, const void *data);
+/* decide.c: records the broker's event `type` on the followed case, with the state of the first in it. */
+int decide_follow(struct rules_run *run, const char *type, const void *data, const ProtobufCBinaryData *other);
 
 /* --- snapshots (snapshot.c) ----------------------------------------------------------------------------------------------------------- */
 void snapshot_emit(struct rules_run *run, const char *agency);

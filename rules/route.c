@@ -216,6 +216,15 @@ static int add_special(struct routing *r)
 		if (!error)
 			error = add_by_id(r, payload_text(r, "to"));
 	}
+	if (!error && (to & TO_OTHER) && r->run->other) {
+		struct related *others = NULL;
+		size_t n = 0;
+
+		error = relations_of(r->run->other, r->run->policy, r->run->arena, &others, &n);
+		for (size_t i = 0; i < n && !error; i++)
+			if (others[i].relations & REL_ALL)
+				error = add(r, others[i].agency, others[i].relations, true);
+	}
 	h = (to & (TO_OFFERER | TO_TAKER)) ? handover_find(r->run->state, payload_text(r, "handover")) : NULL;
 	if (!error && h && (to & TO_OFFERER) && relations_of_agency(r->run->state, r->run->policy, h->offerer))
 		error = add_by_id(r, h->offerer);

@@ -43,6 +43,10 @@ struct rules_run {
 	/* Another case that this one names (case.merged); NULL if not needed. See rules_needs_other. */
 	Reentry__CaseState *other;
 
+	/* After a merge or unmerge that took effect: the type to follow with on the other case (rules_follow), and this case's state for it. */
+	const char *follow, *follow_subject;
+	ProtobufCBinaryData follow_state;
+
 	struct rules_record *records; size_t n_records;
 	int error;                            /* ERR_NOMEM: throw the run away */
 	struct working *working;              /* private to rules/; the caller leaves it NULL */
@@ -88,6 +92,9 @@ int rules_record_load(struct rules_record *record, struct arena *arena);
 
 /* The subject of the second case that deciding on this event needs (case.merged, case.unmerged), or NULL. The caller loads it into run->other. */
 const char *rules_needs_other(const Reentry__Event *event, struct arena *arena);
+
+/* The second half of a merge or unmerge: `run` is on run->other's case (first->follow_subject), after `first` on the case that goes on. */
+int rules_follow(struct rules_run *run, const struct rules_run *first);
 
 /* The earliest deadline of the case; MOMENT_NONE if there is none. The caller keeps an index of these. */
 moment rules_next_due(const Reentry__CaseState *state);

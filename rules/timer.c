@@ -109,6 +109,8 @@ moment rules_next_due(const Reentry__CaseState *c)
 {
 	moment next = MOMENT_NONE;
 
+	if (c->frozen)
+		return MOMENT_NONE; /* merged into another case: it has come to rest */
 	for (size_t i = 0; i < c->n_timers; i++)
 		if (next == MOMENT_NONE || c->timers[i]->due < next)
 			next = c->timers[i]->due;
