@@ -1,36 +1,269 @@
 /* reentry: one command for prisons, municipalities, care providers, auditors and operators. A row per subcommand. */
-#include <stdio.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include "cli/cli.h"
 #include "cli/rehearse.h"
+#include "lib/crypt.h"
 
-static const struct { const char *name; int (*run)(int argc, char **argv); const char *help; } commands[] = {
-	{ "rehearse", rehearse_main, "play a scenario on a simulated clock" },
-};
 
-static void usage(FILE *out)
+static int rehearse(struct cli *cli, int argc, char **argv)
 {
-	fputs("usage: reentry COMMAND [OPTION …]\n\n", out);
-	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
-	fputs("\nreentry COMMAND --help tells more.\n", out);
+	char *with_config[64], option[] = "-c";
+	int n = 0;
+	if (cli->config == NULL || argc > 60)
+		return rehearse_main(argc, argv);
+	with_config[n++] = argv[0];
+	with_config[n++] = option;
+	with_config[n++] = (char *)(uintptr_t)cli->config; /* argv is only read */
+	for (int i = 1; i < argc; i++)
+		with_config[n++] = argv[i];
+	with_config[n] = NULL;
+	return rehearse_main(n, with_config);
+}
+
+static const char *const publish_options[] = {
+	"--case C", "the case, or your own file number of it", "--set FIELD=VALUE", "a field of the event, such as date=2027-02-25; a list with commas",
+	"--op OP", "SUPERSEDE, CANCEL or RETRACT (otherwise NEW)", "--target ID", "the event that is corrected (otherwise the current version)",
+	"--slot-version N", "", "--sanction REF", "", "--urgent", "", "--id ID", "a UUID, for handing in the same event again", "--time MOMENT", "when it was logged",
+	"--file FILE", "events in JSON, one a line; - is stdin", "--timeout S", "seconds to wait for the receipt (5)", NULL};
+static const char *const step_options[] = {"--case C", "only needed for a handover that this agent has not seen", "--offer N", "the number of the offer, from what was received otherwise",
+	"--set FIELD=VALUE", "start_date=2027-02-25, code=NO_CAPACITY, note=…", "--timeout S", "seconds to wait for the receipt (5)", NULL};
+static const char *const inbox_options[] = {"--all", "also what is done and what is superseded", "--follow", "go on with what arrives", "--case C", "", "--type TYPE", "a type, or its first word (release)",
+	"--since MOMENT", "received since", NULL};
+static const char *const cases_options[] = {"--gaps", "with gaps only", "--unplaced", "with a handover that nobody has taken", "--no-destination", "", "--no-date", "inside, and no release date known",
+	"--screening", "screening still due", "--hold", "release recorded and not yet confirmed", "--within DAYS", "release within so many days", NULL};
+static const char *const replay_options[] = {"--purpose TEXT", "why you look: goes on record", "--from T", "recorded at or after", "--to T", "recorded before", "--case C", "", "--type TYPE", "",
+	"--as-seen-by AGENCY", "exactly what that agency was given", "--as-of T", "as things stood then", "--limit N", "", NULL};
+static const char *const link_options[] = {"CASE NUMBER", "sets it (NUMBER \"\" removes it); without NUMBER shows it", NULL};
+static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
+static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live store",
+	"rebuild", "folds the log again and compares", "checkpoint", "signs one now", "resend AGENCY", "an agency that lost its store is given its cases again", "reload", "read the configuration again", NULL};
+
+static const struct command commands[] = {
+	{"publish", publish_main, "TYPE --case C [--set FIELD=VALUE …] | --file FILE", T_HELP_PUBLISH, publish_options},
+	{"inbox", inbox_main, "[--all] [--follow] [--case C] [--type TYPE] [--since MOMENT]", T_HELP_INBOX, inbox_options},
+	{"done", done_main, "SEQUENCE…", T_HELP_DONE, NULL},
+	{"case", case_main, "CASE [--timeline N]", T_HELP_CASE, NULL},
+	{"cases", cases_main, "[--gaps] [--unplaced] [--no-destination] [--no-date] [--screening] [--hold] [--within DAYS]", T_HELP_CASES, cases_options},
+	{"offers", offers_main, "", T_HELP_OFFERS, NULL},
+	{"receive", handover_main, "HANDOVER", T_HELP_RECEIVE, step_options},
+	{"accept", handover_main, "HANDOVER --set start_date=DATE", T_HELP_ACCEPT, step_options},
+	{"decline", handover_main, "HANDOVER --set code=CODE [--set note=TEXT]", T_HELP_DECLINE, step_options},
+	{"start", handover_main, "HANDOVER", T_HELP_START, step_options},
+	{"complete", handover_main, "HANDOVER", T_HELP_COMPLETE, step_options},
+	{"end", handover_main, "HANDOVER --set code=CODE [--set note=TEXT]", T_HELP_END, step_options},
+	{"withdraw", handover_main, "HANDOVER", T_HELP_WITHDRAW, step_options},
+	{"ask", handover_main, "HANDOVER QUESTION", T_HELP_ASK, step_options},
+	{"answer", handover_main, "HANDOVER ANSWER", T_HELP_ANSWER, step_options},
+	{"link", link_main, "CASE [NUMBER]", T_HELP_LINK, link_options},
+	{"directory", directory_main, "[AGENCY]", T_HELP_DIRECTORY, NULL},
+	{"status", status_main, "", T_HELP_STATUS, NULL},
+	{"receipts", receipts_main, "[--refused] [--max N]", T_HELP_RECEIPTS, receipts_options},
+	{"retry", retry_main, "SEQUENCE…", T_HELP_RETRY, NULL},
+	{"replay", replay_main, "--purpose TEXT [--from T] [--to T] [--case C] [--type TYPE] [--as-seen-by AGENCY] [--as-of T]", T_HELP_REPLAY, replay_options},
+	{"admin", admin_main, "status|queues|timers|backup DIR|rebuild|checkpoint|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
+	{"keygen", keygen_main, "DIR NAME", T_HELP_KEYGEN, NULL},
+	{"rehearse", rehearse, "-c BROKERCFG SCENARIO.jsonl", T_HELP_REHEARSE, NULL},
+};
+#define N_COMMANDS (sizeof commands / sizeof *commands)
+
+/* --- telling ------------------------------------------------------------------------------------------------------------ */
+
+int fail(const struct cli *cli, int status, const char *format, ...)
+{
+	va_list arguments;
+	(void)cli;
+	(void)fflush(stdout); /* what was printed comes before the reason; a failure shows at the end */
+	fputs("reentry: ", stderr);
+	va_start(arguments, format);
+	(void)vfprintf(stderr, format, arguments); /* stderr is the last resort */
+	va_end(arguments);
+	fputc('\n', stderr);
+	return status;
+}
+
+int misuse(const struct cli *cli, const char *format, ...)
+{
+	va_list arguments;
+	fputs("reentry: ", stderr);
+	va_start(arguments, format);
+	(void)vfprintf(stderr, format, arguments); /* stderr is the last resort */
+	va_end(arguments);
+	fprintf(stderr, "; %s: %s\n", text_of(cli, T_USAGE_WORD), cli->usage != NULL ? cli->usage : "reentry -c FILE COMMAND …");
+	return USAGE;
+}
+
+static void help(const struct cli *cli)
+{
+	printf("%s: reentry [-c FILE] [--json] [--lang en|nl] COMMAND …\n\n", text_of(cli, T_USAGE_WORD));
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		printf("  %-10s %s\n", commands[i].name, text_of(cli, commands[i].help));
+	printf("\n%s\n", text_of(cli, T_MORE_HELP));
+}
+
+static void help_command(const struct cli *cli, const struct command *command)
+{
+	printf("%s: %s\n\n%s\n", text_of(cli, T_USAGE_WORD), cli->usage, text_of(cli, command->help));
+	if (command->options != NULL)
+		putchar('\n');
+	for (const char *const *option = command->options; option != NULL && *option != NULL; option += 2)
+		printf("  %-22s %s\n", option[0], option[1]);
+}
+
+/* --- options ---------------------------------------------------------------------------------------------------------------- */
+
+enum { OPTION_JSON = 1000, OPTION_LANG, OPTION_HELP, OPTION_VERSION, OPTION_CONFIG, OPTION_OWN };
+static const struct option global_options[] = {
+	{"json", no_argument, NULL, OPTION_JSON},      {"lang", required_argument, NULL, OPTION_LANG},      {"help", no_argument, NULL, OPTION_HELP},
+	{"version", no_argument, NULL, OPTION_VERSION}, {"config", required_argument, NULL, OPTION_CONFIG}, {0},
+};
+#define N_GLOBAL (sizeof global_options / sizeof *global_options - 1)
+
+static bool set_lang(struct cli *cli, const char *name)
+{
+	if (strcmp(name, "en") != 0 && strcmp(name, "nl") != 0)
+		return false;
+	cli->lang = strcmp(name, "nl") == 0 ? LANG_NL : LANG_EN;
+	cli->has_lang = true;
+	return true;
+}
+
+/* DONE: taken. */
+static int global_option(struct cli *cli, int option, const char *value)
+{
+	switch (option) {
+	case OPTION_JSON: cli->json = true; return DONE;
+	case OPTION_CONFIG:
+	case 'c': cli->config = value; return DONE;
+	case OPTION_LANG: return set_lang(cli, value) ? DONE : misuse(cli, "--lang: en or nl");
+	default: return USAGE;
+	}
+}
+
+static int bad_option(const struct cli *cli, int option, const char *name)
+{
+	return misuse(cli, "%s %s", name, option == ':' ? "needs a value" : "is no option here");
+}
+
+static void take_value(const struct option_row *row, const char *value)
+{
+	size_t n = 0;
+	while (row->many && row->value[n] != NULL)
+		n++;
+	if (!row->many || n < OPTION_MANY_MAX - 1)
+		row->value[n] = value;
+}
+
+bool read_options(struct cli *cli, int argc, char **argv, const struct option_row *rows, int *ret_first)
+{
+	struct option options[N_GLOBAL + 32] = {0};
+	size_t n = 0;
+	memcpy(options, global_options, N_GLOBAL * sizeof *options);
+	for (; rows[n].name != NULL && n < 31; n++)
+		options[N_GLOBAL + n] = (struct option){rows[n].name, rows[n].flag ? no_argument : required_argument, NULL, OPTION_OWN + (int)n};
+	optind = 0; /* begins anew: the global options were read with the same function */
+	opterr = 0;
+	for (int option; (option = getopt_long(argc, argv, ":c:", options, NULL)) != -1;) {
+		if (option == '?' || option == ':') {
+			(void)bad_option(cli, option, argv[optind - 1]);
+			return false;
+		}
+		if (option < OPTION_OWN && global_option(cli, option, optarg) != DONE)
+			return false;
+		if (option >= OPTION_OWN)
+			take_value(&rows[option - OPTION_OWN], rows[option - OPTION_OWN].flag ? "" : optarg);
+	}
+	*ret_first = optind;
+	return true;
+}
+
+/* --- start -------------------------------------------------------------------------------------------------------------------- */
+
+static void look_around(struct cli *cli)
+{
+	struct winsize size;
+	struct err err;
+	const char *locale = getenv("LC_ALL");
+	if (locale == NULL || locale[0] == '\0')
+		locale = getenv("LC_MESSAGES");
+	if (locale == NULL || locale[0] == '\0')
+		locale = getenv("LANG");
+	cli->lang = locale != NULL && strncmp(locale, "nl", 2) == 0 ? LANG_NL : LANG_EN;
+	cli->colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+	cli->width = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+	if (clock_from_environment(&cli->clock) != OK)
+		clock_system(&cli->clock);
+	if (civil_zone_load("Europe/Amsterdam", &cli->zone, &err) != OK)
+		cli->zone = NULL; /* times are then shown in UTC, and say so */
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--help") == 0)
+			return true;
+	return false;
+}
+
+static int run_command(struct cli *cli, const char *name, int argc, char **argv)
+{
+	const struct command *command = find_command(name);
+	char usage[512];
+	if (command == NULL)
+		return misuse(cli, "%s is no command; reentry --help lists them", name);
+	(void)snprintf(usage, sizeof usage, "reentry [-c FILE] %s%s%s", name, command->arguments[0] != '\0' ? " " : "", command->arguments); /* cut to fit */
+	cli->usage = usage;
+	if (command->run != rehearse && wants_help(argc, argv)) {
+		help_command(cli, command);
+		return DONE;
+	}
+	int status = command->run(cli, argc, argv);
+	cli->usage = NULL;
+	return status;
 }
 
 int main(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : "";
-
-	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-		if (strcmp(commands[i].name, name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	if (strcmp(name, "--help") == 0) {
-		usage(stdout);
-		return 0;
+	struct cli cli = {0};
+	int status = DONE, option;
+	arena_init(&cli.shown, 0);
+	look_around(&cli);
+	opterr = 0;
+	while (status == DONE && (option = getopt_long(argc, argv, "+:c:", global_options, NULL)) != -1) {
+		if (option == OPTION_HELP) {
+			help(&cli);
+			return fflush(stdout) == 0 ? DONE : FAILED;
+		}
+		if (option == OPTION_VERSION) {
+			puts("reentry " REENTRY_VERSION);
+			return fflush(stdout) == 0 ? DONE : FAILED;
+		}
+		status = option == '?' || option == ':' ? bad_option(&cli, option, argv[optind - 1]) : global_option(&cli, option, optarg);
 	}
-	if (strcmp(name, "--version") == 0) {
-		puts("reentry " REENTRY_VERSION);
-		return 0;
-	}
-	usage(stderr);
-	return 2;
+	if (status == DONE && optind >= argc)
+		status = misuse(&cli, "which command? reentry --help lists them");
+	else if (status == DONE && crypt_init() != OK)
+		status = fail(&cli, FAILED, "libsodium does not start");
+	else if (status == DONE)
+		status = run_command(&cli, argv[optind], argc - optind, argv + optind);
+	free(cli.control);
+	free(cli.agency);
+	civil_zone_free(cli.zone);
+	arena_release(&cli.shown);
+	if (fflush(stdout) != 0 && status == DONE)
+		status = fail(&cli, FAILED, "stdout: cannot be written");
+	return status;
 }

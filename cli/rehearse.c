@@ -25,7 +25,7 @@
 #define ROUNDS_MAX 10000           /* turns that one moment may take */
 #define SCENARIO_MAX ((size_t)256 << 20)
 
-struct line { uint64_t sequence; const char *to; char *text; }; /* to NULL: a receipt, before the deliveries of its sequence */
+struct line { uint64_t sequence; const char *to; char *text; size_t n; }; /* to NULL: a receipt, before the deliveries of its sequence */
 
 struct rehearsal {
 	struct broker_config *config;
@@ -106,7 +106,8 @@ static int add_line(struct rehearsal *r, uint64_t sequence, const char *to)
 	if (!grown || r->out.error)
 		return err_set(&r->err, ERR_NOMEM, "out of memory");
 	r->lines = grown;
-	grown[r->n_lines++] = (struct line){ sequence, to, (char *)buf_take(&r->out, NULL) };
+	grown[r->n_lines] = (struct line){ sequence, to, (char *)buf_take(&r->out, NULL), r->n_lines };
+	r->n_lines++;
 	return OK;
 }
 
@@ -116,8 +117,10 @@ static int by_sequence(const void *a, const void *b)
 
 	if (x->sequence != y->sequence)
 		return x->sequence < y->sequence ? -1 : 1;
+	if (!x->to && !y->to)
+		return x->n < y->n ? -1 : x->n > y->n; /* as they came: a duplicate's receipt has no sequence of its own */
 	if (!x->to || !y->to)
-		return x->to ? 1 : y->to ? -1 : 0;
+		return x->to ? 1 : -1;
 	return strcmp(x->to, y->to);
 }
 
