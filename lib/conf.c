@@ -263,22 +263,25 @@ static int read_row(const struct reader *reader, config_setting_t *setting, cons
 static int parse_fallback(const struct reader *reader, const struct conf_row *row, void *target, const struct place *place)
 {
 	const char *quote = conf_is_text(row->type) ? "\"" : "";
-	config_t config;
 	char *text = arena_printf(reader->base.arena, "%s = %s%s%s;\n", row->name, quote, row->fallback, quote);
 	config_setting_t *setting = NULL;
+	struct buf clean;
+	config_t config;
 	size_t line;
 	int error;
 
 	if (!text)
 		return fail(reader, place, ERR_NOMEM, "out of memory");
 	config_init(&config);
-	if (conf_scan(text, strlen(text), &line, NULL) == OK && config_read_string(&config, text))
+	buf_init(&clean);
+	if (conf_scan(text, strlen(text), &clean, &line, NULL) == OK && config_read_string(&config, (const char *)clean.bytes))
 		setting = config_setting_get_elem(config_root_setting(&config), 0);
-	if (setting)
+	if (setting && config_setting_length(config_root_setting(&config)) == 1)
 		error = read_row(reader, setting, row, target, place);
 	else
 		error = fail(reader, place, ERR_INVALID, "its built-in default cannot be read: %s", row->fallback);
 	config_destroy(&config);
+	buf_release(&clean);
 	return error;
 }
 
@@ -334,7 +337,7 @@ static int read_group(const struct reader *reader, config_setting_t *setting, co
 
 /* --- files --------------------------------------------------------------------------------------------------------- */
 
-/* text ends with a newline: libconfig 1.5 takes a comment that has none for garbage. */
+/* text: as conf_scan wrote it. */
 static int parse(const struct reader *reader, const char *text, const struct conf_row *rows, void *target)
 {
 	struct place root = { .index = -1 };
@@ -356,20 +359,18 @@ static int scan_and_parse(const struct reader *reader, const char *text, size_t 
 {
 	struct place place = { .index = -1 };
 	struct err why = { 0 };
-	struct buf copy;
+	struct buf clean;
 	size_t line = 0;
 	int error;
 
-	if (conf_scan(text, n, &line, &why)) {
-		place.line = (unsigned)line;
-		return fail(reader, &place, ERR_INVALID, "%s", why.text);
-	}
-	buf_init(&copy);
-	if (buf_add(&copy, text, n) || buf_text(&copy, "\n"))
-		error = fail(reader, &place, ERR_NOMEM, "out of memory");
+	buf_init(&clean);
+	error = conf_scan(text, n, &clean, &line, &why);
+	place.line = (unsigned)line;
+	if (error)
+		error = fail(reader, &place, error, "%s", why.text);
 	else
-		error = parse(reader, (const char *)copy.bytes, rows, target);
-	buf_release(&copy);
+		error = parse(reader, (const char *)clean.bytes, rows, target);
+	buf_release(&clean);
 	return error;
 }
 

@@ -7,14 +7,17 @@
 
 #define CONF_FILE_MAX ((size_t)4 << 20) /* bytes; 4,096 agencies with long lists fit */
 #define CONF_DEPTH_MAX 16               /* groups and lists within each other */
+#define CONF_KEYS_MAX 256               /* of one group: libconfig compares each new key with all before it */
 #define CONF_NUMBER_SIZE 32
 
 /* What stands in a list of dates; a row never has this type. */
 #define CONF_ITEM_DATE ((enum conf_type)(CONF_LIST + 1))
 
-/* Refuses what libconfig 1.5 would let pass, silently change or read from elsewhere: integers that wrap, @include, an open comment, two texts with no comma
- * between them, bytes that are not UTF-8, control characters, deep nesting. ERR_INVALID: ret_line is where, err->text says what, without a place. */
-int conf_scan(const char *text, size_t n, size_t *ret_line, struct err *err);
+/* Writes to `out` what libconfig 1.5 reads as it was meant, each token on its line; refuses what 1.5 would let pass, silently change or read from elsewhere:
+ * integers that wrap, @include, an open comment, two texts with no comma between them, bytes that are not UTF-8, control characters, deep nesting, a
+ * bracket that nothing closes, more keys than CONF_KEYS_MAX in a group. ERR_INVALID, ERR_NOMEM: ret_line is where, err->text says what, without a place. */
+struct buf;
+int conf_scan(const char *text, size_t n, struct buf *out, size_t *ret_line, struct err *err);
 
 /* "a text in quotes": what a value of this type looks like. */
 const char *conf_expected(enum conf_type type);

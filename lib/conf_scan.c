@@ -4,15 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/buf.h"
 #include "lib/pb_field.h"
 
 #define NUMBER_MAX 24 /* characters; more digits than any integer has, leading zeros aside */
+
+struct bracket {
+	char open;
+	size_t line;
+	unsigned keys;
+};
 
 struct scan {
 	const char *p, *end;
 	size_t line;
 	int depth;
+	struct bracket brackets[CONF_DEPTH_MAX + 1]; /* 0: the file itself */
 	bool after_text; /* nothing but blanks and comments since a text */
+	size_t newlines; /* since the last token, not yet written */
+	struct buf *out;
 	struct err *err;
 };
 
@@ -57,6 +67,23 @@ static int scan_bytes(struct scan *scan)
 	return OK;
 }
 
+/* Writes a token that ends at scan->p. libconfig learns the line of a text with the token behind it: newlines wait until that one is written. */
+static void put(struct scan *scan, const char *from, bool after_text)
+{
+	bool closes = after_text && strchr(",;]})", *from);
+
+	for (; scan->newlines && !closes; scan->newlines--)
+		(void)buf_text(scan->out, "\n"); /* the buffer remembers an error, here and below */
+	(void)buf_text(scan->out, " ");
+	(void)buf_add(scan->out, from, (size_t)(scan->p - from));
+}
+
+static void count_line(struct scan *scan)
+{
+	scan->line++;
+	scan->newlines++;
+}
+
 static void skip_line(struct scan *scan)
 {
 	while (scan->p < scan->end && *scan->p != '\n')
@@ -72,7 +99,8 @@ static int skip_comment(struct scan *scan)
 			scan->p += 2;
 			return OK;
 		}
-		scan->line += *scan->p == '\n';
+		if (*scan->p == '\n')
+			count_line(scan);
 	}
 	scan->line = line;
 	return err_set(scan->err, ERR_INVALID, "the comment that begins here has no end; close it with */");
@@ -102,6 +130,11 @@ static int skip_text(struct scan *scan)
 	return OK;
 }
 
+static bool ends_number(char c)
+{
+	return !is_name(c, false) && c != '.' && c != '+';
+}
+
 /* libconfig 1.5 keeps the low 32 bits of an integer without L, and takes what is beyond 64 bits for -1. */
 static int check_integer(struct scan *scan, const char *from, size_t n, bool is_long)
 {
@@ -121,6 +154,17 @@ static int check_integer(struct scan *scan, const char *from, size_t n, bool is_
 	return OK;
 }
 
+/* No key is a fraction: which one this stands at is known later, with its line. */
+static int skip_fraction(struct scan *scan, const char *from)
+{
+	while (scan->p < scan->end && (is_digit(*scan->p) || strchr(".eE+-", *scan->p)))
+		scan->p++;
+	if (!ends_number(next(scan, 0)) || !is_digit(scan->p[-1]))
+		return err_set(scan->err, ERR_INVALID, "%.*s... is no number", (int)(scan->p - from) % NUMBER_MAX, from);
+	put(scan, from, false);
+	return OK;
+}
+
 static int skip_number(struct scan *scan)
 {
 	const char *from = scan->p;
@@ -134,54 +178,91 @@ static int skip_number(struct scan *scan)
 	while (is_digit(next(scan, 0)))
 		scan->p++;
 	n = (size_t)(scan->p - from);
-	if (next(scan, 0) == '.' || next(scan, 0) == 'e' || next(scan, 0) == 'E') {
-		/* No key is a fraction: which one this stands at is known later, with its line. */
-		while (scan->p < scan->end && (is_digit(*scan->p) || strchr(".eE+-", *scan->p)))
-			scan->p++;
-		return OK;
-	}
+	if (next(scan, 0) == '.' || next(scan, 0) == 'e' || next(scan, 0) == 'E')
+		return skip_fraction(scan, from);
 	is_long = next(scan, 0) == 'L';
-	while (next(scan, 0) == 'L')
-		scan->p++;
-	return is_digit(from[n - 1]) ? check_integer(scan, from, n, is_long) : OK; /* a lone sign is a matter of syntax */
+	scan->p += is_long;
+	scan->p += is_long && next(scan, 0) == 'L'; /* LL means the same */
+	if (!is_digit(from[n - 1]) || !ends_number(next(scan, 0)))
+		return err_set(scan->err, ERR_INVALID, "%.*s... is no number; a text needs quotes", (int)(n % NUMBER_MAX), from);
+	if (check_integer(scan, from, n, is_long))
+		return ERR_INVALID;
+	put(scan, from, false);
+	if (!is_long)
+		(void)buf_text(scan->out, "L"); /* all of one width, or an array could not hold 1 beside 5000000000 */
+	return OK;
 }
 
-static int nest(struct scan *scan)
+static int open_bracket(struct scan *scan, char c)
 {
-	char c = *scan->p++;
-
-	if (strchr("{[(", c) && ++scan->depth > CONF_DEPTH_MAX)
+	if (scan->depth == CONF_DEPTH_MAX)
 		return err_set(scan->err, ERR_INVALID, "more than %d groups and lists within each other", CONF_DEPTH_MAX);
-	if (strchr("}])", c))
-		scan->depth--; /* that they match is a matter of syntax */
+	scan->brackets[++scan->depth] = (struct bracket){ .open = c, .line = scan->line };
 	return OK;
+}
+
+static int close_bracket(struct scan *scan, char c)
+{
+	const struct bracket *open = &scan->brackets[scan->depth];
+	char wanted = open->open == '{' ? '}' : open->open == '[' ? ']' : ')';
+
+	if (!scan->depth)
+		return err_set(scan->err, ERR_INVALID, "%c closes nothing", c);
+	if (c != wanted)
+		return err_set(scan->err, ERR_INVALID, "%c where the %c of line %zu waits for its %c", c, open->open, open->line, wanted);
+	scan->depth--;
+	return OK;
+}
+
+static int scan_sign(struct scan *scan)
+{
+	const char *from = scan->p++;
+	bool after_text = scan->after_text;
+	int error = OK;
+
+	scan->after_text = false;
+	if (strchr("{[(", *from))
+		error = open_bracket(scan, *from);
+	else if (strchr("}])", *from))
+		error = close_bracket(scan, *from);
+	else if (strchr("=:", *from) && ++scan->brackets[scan->depth].keys > CONF_KEYS_MAX)
+		error = err_set(scan->err, ERR_INVALID, "more than %d keys in one group", CONF_KEYS_MAX);
+	if (!error)
+		put(scan, from, after_text);
+	return error;
 }
 
 static int scan_token(struct scan *scan)
 {
-	char c = *scan->p;
+	const char *from = scan->p;
+	char c = *from;
+	int error;
 
-	if (c == '"')
-		return skip_text(scan);
-	scan->after_text = false;
+	if (c == '"') {
+		error = skip_text(scan);
+		if (!error)
+			put(scan, from, false);
+		return error;
+	}
 	if (c == '@')
 		return err_set(scan->err, ERR_INVALID, "@include is not supported; one file holds the whole configuration");
-	if (is_digit(c) || ((c == '+' || c == '-') && is_digit(next(scan, 1))))
+	if (strchr("{}[]()=:,;", c))
+		return scan_sign(scan);
+	scan->after_text = false;
+	if (is_digit(c) || c == '+' || c == '-')
 		return skip_number(scan);
-	if (is_name(c, true)) {
-		while (scan->p < scan->end && is_name(*scan->p, false))
-			scan->p++;
-		return OK;
-	}
-	if (strchr("{}[]()", c))
-		return nest(scan);
-	scan->p++;
+	if (!is_name(c, true))
+		return err_set(scan->err, ERR_INVALID, "\"%.*s\" cannot stand here; a text needs quotes",
+		               (int)pb_utf8_size((const uint8_t *)from, (size_t)(scan->end - from)), from);
+	while (scan->p < scan->end && is_name(*scan->p, false))
+		scan->p++;
+	put(scan, from, false);
 	return OK;
 }
 
-int conf_scan(const char *text, size_t n, size_t *ret_line, struct err *err)
+int conf_scan(const char *text, size_t n, struct buf *out, size_t *ret_line, struct err *err)
 {
-	struct scan scan = { .p = text, .end = text + n, .line = 1, .err = err };
+	struct scan scan = { .p = text, .end = text + n, .line = 1, .out = out, .err = err };
 	int error = scan_bytes(&scan);
 
 	if (!error) {
@@ -190,7 +271,7 @@ int conf_scan(const char *text, size_t n, size_t *ret_line, struct err *err)
 	}
 	while (!error && scan.p < scan.end) {
 		if (*scan.p == '\n')
-			scan.line++;
+			count_line(&scan);
 		if (strchr(" \t\r\n\f", *scan.p))
 			scan.p++;
 		else if (*scan.p == '#' || begins(&scan, "//"))
@@ -200,6 +281,12 @@ int conf_scan(const char *text, size_t n, size_t *ret_line, struct err *err)
 		else
 			error = scan_token(&scan);
 	}
+	if (!error && scan.depth) {
+		scan.line = scan.brackets[scan.depth].line;
+		error = err_set(err, ERR_INVALID, "the %c that opens here is never closed", scan.brackets[scan.depth].open);
+	}
+	if (!error && buf_text(out, "\n"))
+		error = err_set(err, ERR_NOMEM, "out of memory");
 	if (error)
 		*ret_line = scan.line;
 	return error;
