@@ -273,17 +273,13 @@ static void fill_rules(struct policy *to, const struct rules_group *from)
 	to->gap_milestone = (int)from->gap_milestone;
 }
 
-static int build(struct broker_config *config, const char *path, struct err *err)
+static int build(struct broker_config *config, struct err *err)
 {
 	struct policy *policy = &config->policy;
 	const char *code = "";
 	char *text = NULL;
 	int error;
 
-	arena_init(&config->arena, 0);
-	error = conf_read(path, broker_rows, &config->file, &config->arena, err);
-	if (error)
-		return error;
 	if (!agency_id_is_valid(config->file.broker.id) || !oin_is_valid(config->file.broker.oin))
 		return err_set(err, ERR_INVALID, "broker: id must be 1-32 of a-z, 0-9 and -, oin 20 digits");
 	policy->broker_id = config->file.broker.id;
@@ -310,7 +306,8 @@ static int build(struct broker_config *config, const char *path, struct err *err
 	return error ? err_set(err, error, "out of memory") : OK;
 }
 
-int broker_config_load(const char *path, struct broker_config **ret_config, struct err *err)
+/* text NULL: from the file. */
+static int load(const char *text, const char *path, struct broker_config **ret_config, struct err *err)
 {
 	struct broker_config *config = calloc(1, sizeof *config);
 	struct err own = { 0 };
@@ -318,13 +315,26 @@ int broker_config_load(const char *path, struct broker_config **ret_config, stru
 
 	if (!config)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	error = build(config, path, &own);
+	arena_init(&config->arena, 0);
+	error = text ? conf_parse(text, path, "/", broker_rows, &config->file, &config->arena, &own) : conf_read(path, broker_rows, &config->file, &config->arena, &own);
+	if (!error)
+		error = build(config, &own);
 	if (error) {
 		broker_config_free(config);
 		return err_set(err, error, "%s", strstr(own.text, path) ? own.text : (err_prefix(&own, "%s", path), own.text));
 	}
 	*ret_config = config;
 	return OK;
+}
+
+int broker_config_load(const char *path, struct broker_config **ret_config, struct err *err)
+{
+	return load(NULL, path, ret_config, err);
+}
+
+int broker_config_parse(const char *text, struct broker_config **ret_config, struct err *err)
+{
+	return load(text, "recorded configuration", ret_config, err);
 }
 
 void broker_config_free(struct broker_config *config)

@@ -54,6 +54,8 @@ struct broker_config {
 
 /* Reads and checks the whole file; needs no key file. On failure nothing is held and err names file, line or agency, and what to do. */
 int broker_config_load(const char *path, struct broker_config **ret_config, struct err *err);
+/* The same from policy_text, as a CONFIG record has it. err may be NULL. */
+int broker_config_parse(const char *text, struct broker_config **ret_config, struct err *err);
 void broker_config_free(struct broker_config *config);
 /* -nv */
 int broker_config_print(FILE *out, const struct broker_config *config);

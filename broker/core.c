@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "broker/core_internal.h"
-#include "lib/pb.h"
 
 static const char *const tables[] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related", NULL };
 static const char *const key_tables[] = { "keys", NULL };
@@ -35,7 +34,11 @@ static int core_load(struct core *core, struct err *err)
 	int error = log_last(core);
 
 	if (!error)
+		error = rebuild_resume(core);
+	if (!error)
 		error = agencies_load(core);
+	if (!error)
+		error = nodes_load(core);
 	if (error)
 		return err_set(err, error, "the store cannot be read (%s); restore a backup, or check it with reentry verify --log", err_text(error));
 	return OK;
@@ -69,10 +72,11 @@ int core_open(const struct core_options *options, const struct policy *policy, c
 	memcpy(core->master, options->master_key, KEY_SIZE);
 	crypt_derive(core->master, CONTEXT, 1, core->body_key);
 	crypt_derive(core->master, CONTEXT, 2, core->hash_key);
+	core->dir = strdup(options->dir);
 	core->signs = options->signing_seed != NULL;
 	if (core->signs)
 		memcpy(core->signing_seed, options->signing_seed, KEY_SIZE);
-	error = open_stores(options, core, err);
+	error = core->dir ? open_stores(options, core, err) : err_set(err, ERR_NOMEM, "out of memory");
 	if (!error)
 		error = core_load(core, err);
 	if (error) {
@@ -85,12 +89,15 @@ int core_open(const struct core_options *options, const struct policy *policy, c
 
 static void core_free(struct core *core)
 {
-	crypt_wipe(core->key_cache, KEY_CACHE * sizeof *core->key_cache);
+	if (core->key_cache)
+		crypt_wipe(core->key_cache, KEY_CACHE * sizeof *core->key_cache);
 	free(core->key_cache);
+	free(core->dir);
 	free(core->agencies);
 	free(core->touched);
 	free(core->touched_ids);
 	free(core->new_keys);
+	nodes_release(core);
 	arena_release(&core->arena);
 	crypt_wipe(core, sizeof *core);
 	free(core);
@@ -126,37 +133,6 @@ void core_set_policy(struct core *core, const struct policy *policy, const char 
 
 /* --- the turn ---------------------------------------------------------------------------------------------------------------- */
 
-/* The effective configuration is on the record: once, and again when it differs. */
-static int record_config(struct core *core)
-{
-	static const char name[] = "config";
-	Reentry__Header header = REENTRY__HEADER__INIT;
-	Reentry__ConfigRecord config = REENTRY__CONFIG_RECORD__INIT;
-	uint8_t fingerprint[16];
-	struct db_value found;
-	uint8_t *body = NULL;
-	size_t n = 0, text_n = strlen(core->policy_text);
-	int error;
-
-	crypt_keyed_hash(core->hash_key, core->policy_text, text_n, fingerprint, sizeof fingerprint);
-	error = db_get(&core->txn, T_META, name, sizeof name, &found);
-	if (!error && found.n == sizeof fingerprint && memcmp(found.bytes, fingerprint, sizeof fingerprint) == 0)
-		return OK;
-	if (error && error != ERR_NOTFOUND)
-		return error;
-	config.has_rules_version = config.has_policy = true;
-	config.rules_version = RULES_VERSION;
-	config.policy.data = (uint8_t *)(uintptr_t)core->policy_text;
-	config.policy.len = text_n;
-	header.has_kind = true;
-	header.kind = REENTRY__RECORD_KIND__VALUE__CONFIG;
-	header.agency = (char *)(uintptr_t)core->policy->broker_id;
-	error = pb_pack(&config, &core->arena, &body, &n);
-	if (!error)
-		error = log_append(core, &header, body, n);
-	return error ? error : db_put(&core->txn, T_META, name, sizeof name, fingerprint, sizeof fingerprint);
-}
-
 static void forget_turn(struct core *core)
 {
 	memset(core->buckets, 0, sizeof core->buckets);
@@ -179,10 +155,12 @@ int core_begin(struct core *core, moment now)
 	error = db_begin(core->db, &core->txn);
 	if (error)
 		return error;
+	core->txn.reserve = true; /* what may not use the head-room asks turn_room */
+	core->low_known = false;
 	core->in_turn = true;
 	core->now = now;
 	if (!core->config_current && !core->shadow)
-		error = record_config(core);
+		error = policy_record(core);
 	if (error)
 		core_rollback(core);
 	return error;
@@ -197,7 +175,17 @@ void core_rollback(struct core *core)
 	core->n_touched = 0;
 	agencies_rollback(core);
 	core->last = core->committed;
+	nodes_rollback(core);
 	forget_turn(core);
+}
+
+int turn_room(struct core *core)
+{
+	if (!core->low_known) {
+		core->full = core->low = !core->shadow && db_low(core->db);
+		core->low_known = true;
+	}
+	return core->low ? ERR_FULL : OK;
 }
 
 int core_commit(struct core *core)
@@ -205,20 +193,22 @@ int core_commit(struct core *core)
 	int error = cases_flush(core);
 
 	if (!error)
+		error = nodes_flush(core);
+	if (!error)
 		error = core->txn.error;
 	if (!error)
 		error = keys_commit(core); /* synced before the records that need them */
-	if (!error) {
+	if (!error)
 		error = db_commit(&core->txn);
-		core->full = error == ERR_FULL;
-	}
 	if (error) {
+		core->full = core->full || error == ERR_FULL;
 		core_rollback(core);
 		return error;
 	}
 	if (core->last != core->committed)
 		core->recorded_at = core->now;
 	core->committed = core->last;
+	nodes_commit(core);
 	core->n_agencies_committed = core->n_agencies;
 	core->config_current = true;
 	forget_turn(core);

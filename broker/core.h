@@ -12,6 +12,7 @@
 #include "lib/arena.h"
 #include "lib/clock.h"
 #include "lib/err.h"
+#include "lib/tree.h"
 #include "proto/wire.pb-c.h"
 #include "rules/policy.h"
 #include "rules/rules.h"
@@ -93,10 +94,20 @@ int core_record(struct core *core, uint64_t position, struct arena *arena, struc
 /* A case's records as the agency may see them, newest first, at most max: the timeline. Walks the chain of Header.previous. */
 int core_timeline(struct core *core, const char *subject, const struct agency *asking, size_t max, struct arena *arena, Reentry__Delivery ***ret_items, size_t *ret_n);
 
+/* --- proofs; between turns. Sizes and positions are committed ones, else ERR_NOTFOUND; made of stored nodes, O(log n) ------ */
+
+/* The root that the tree over the log had at that size (records). */
+int core_root(struct core *core, uint64_t size, struct tree_head *ret_head);
+/* That the log of new_size begins with the log of old_size. ERR_INVALID unless old_size <= new_size. */
+int core_consistency(struct core *core, uint64_t old_size, uint64_t new_size, struct tree_proof *ret_proof);
+/* That the record at `position` (leaf position − 1) is in the log of that size. ERR_INVALID unless 1 <= position <= size. */
+int core_inclusion(struct core *core, uint64_t position, uint64_t size, struct tree_proof *ret_proof);
+
 /* --- rebuild (design.md 1) ------------------------------------------------------------------------------------------------ */
 
 /* Folds the whole log again into fresh projections. compare: into scratch space, and ret_difference tells the first difference to the live ones (NULL: equal) without changing anything;
- * otherwise replaces them. Nothing compared derives from ciphertext or nonces. */
+ * otherwise replaces them (interrupted, the next core_open does it again). Each record is evolved under the policy that was on the record at its position. Nothing compared
+ * derives from ciphertext or nonces. Needs scratch space beside the store, about as much as the store without its log. */
 int core_rebuild(struct core *core, bool compare, struct arena *arena, const char **ret_difference, struct err *err);
 int core_backup(struct core *core, const char *dir, struct err *err);
 

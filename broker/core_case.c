@@ -89,7 +89,7 @@ static int flush_due(struct core *core, const struct loaded *it)
 	return due == MOMENT_NONE ? OK : db_put(&core->txn, T_DUE, key, db_key(key, "ts", due, it->ref), "", 0);
 }
 
-static int put_related(struct core *core, const char *agency, const char *ref, uint32_t relations)
+int related_put(struct core *core, const char *agency, const char *ref, uint32_t relations)
 {
 	uint8_t key[DB_KEY_MAX], bits[4];
 	uint16_t number = 0;
@@ -116,13 +116,13 @@ static int flush_related(struct core *core, const struct loaded *it)
 		int order = i == it->n_related ? 1 : k == n ? -1 : strcmp(it->related[i].agency->id, now[k].agency->id);
 
 		if (order < 0) {
-			error = put_related(core, it->related[i++].agency->id, it->ref, 0);
+			error = related_put(core, it->related[i++].agency->id, it->ref, 0);
 		} else if (order > 0) {
-			error = put_related(core, now[k].agency->id, it->ref, now[k].relations);
+			error = related_put(core, now[k].agency->id, it->ref, now[k].relations);
 			k++;
 		} else {
 			if (it->related[i].relations != now[k].relations)
-				error = put_related(core, now[k].agency->id, it->ref, now[k].relations);
+				error = related_put(core, now[k].agency->id, it->ref, now[k].relations);
 			i++, k++;
 		}
 	}

@@ -5,6 +5,7 @@
 #include "broker/core.h"
 #include "lib/crypt.h"
 #include "lib/db.h"
+#include "lib/tree.h"
 
 /* Tables of the store; docs/durability.md tells key and value of each. */
 enum { T_LOG, T_TREE, T_META, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED, T_COUNT };
@@ -12,8 +13,10 @@ enum { T_LOG, T_TREE, T_META, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELA
 #define CASE_BUCKETS 2048         /* of the turn's table of touched cases */
 #define KEY_CACHE 4096            /* opened case keys kept in memory, direct-mapped */
 #define AGENCY_SLOTS 16384        /* of the hash from agency id to number; a power of two, at least twice AGENCY_MAX */
-#define AGENCY_MAX 4096
+#define AGENCY_MAX 8192           /* that ever took part */
 #define EVENT_MAX ((size_t)64 << 10)
+#define EVENT_MEMORY_MAX ((size_t)4 << 20) /* that unpacking one event may take */
+#define TREE_TIERS 11             /* of the tree's tiles: TREE_LEVELS / 6, rounded up */
 #define TURN_ARENA_MAX ((size_t)512 << 20)
 #define QUEUE_WALK_MAX 10000000   /* queue entries of one agency that a withdrawal looks through */
 
@@ -29,12 +32,17 @@ struct loaded {
 	struct related *related; size_t n_related; /* as the related table has it */
 };
 
+/* Nodes of a tier of the tree that this turn has completed, in order. */
+struct tier_nodes { uint8_t (*hashes)[HASH_SIZE]; size_t n, room; };
+
 struct agency_entry { char id[33]; bool touched; };
 
 struct core {
 	struct db *db, *keys;
+	char *dir;                    /* of the store */
 	bool shadow;                  /* a rebuild in progress: keys borrowed, nothing is new */
 	struct core *live; struct db_txn *live_txn; /* shadow: where the log is */
+	struct broker_config *past;   /* shadow: the policy that the log was at, when it is not the live one */
 	const struct policy *policy;
 	const char *policy_text;
 	uint8_t master[KEY_SIZE], body_key[KEY_SIZE], hash_key[KEY_SIZE]; /* the latter two derived: records without a case, de-duplication */
@@ -42,6 +50,7 @@ struct core {
 
 	uint64_t last, epoch;         /* last position appended */
 	uint64_t committed;
+	struct tree tree, tree_committed; /* over what is appended, and over what is committed */
 	moment recorded_at;           /* of the last record */
 	uint64_t clock_jumps;
 	bool full, config_current;
@@ -50,9 +59,11 @@ struct core {
 	struct arena arena;
 	struct db_txn txn, key_txn;
 	bool in_turn, in_key_txn;
+	bool low_known, low;          /* only acknowledgements, audits and the like may still be written */
 	moment now;
 	struct loaded *buckets[CASE_BUCKETS], *cases;
 
+	struct tier_nodes tiers[TREE_TIERS];
 	struct agency_entry *agencies; size_t n_agencies, n_agencies_committed;
 	uint16_t agency_slots[AGENCY_SLOTS]; /* number + 1 */
 	uint16_t *touched; size_t n_touched;
@@ -72,7 +83,22 @@ void keys_rollback(struct core *core);
 int log_append(struct core *core, Reentry__Header *header, const void *body, size_t body_n);
 /* Reads and checks one; txn: read or write. The parts are borrowed from the arena. */
 int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct arena *arena, struct core_record *ret_record);
+int log_leaf(struct db_txn *txn, uint64_t position, uint8_t ret_hash[HASH_SIZE]); /* as stored, not checked */
 int log_last(struct core *core);                              /* at open: core->last, core->recorded_at */
+
+/* --- core_tree.c ----------------------------------------------------------------------------------------------------------- */
+int nodes_load(struct core *core);                            /* at open, after log_last: the right edge, O(log n) */
+int nodes_add(struct core *core, const uint8_t leaf[HASH_SIZE]); /* with every record */
+int nodes_flush(struct core *core);                           /* once a turn: what is complete now, sorted */
+void nodes_commit(struct core *core);
+void nodes_rollback(struct core *core);
+void nodes_release(struct core *core);
+struct tree_store nodes_stored(struct db_txn *txn);           /* nodes of what is committed (or flushed, in the write transaction) */
+uint64_t nodes_count(uint64_t size, unsigned tier);           /* nodes of that tier in a tree of that size */
+
+/* --- core_policy.c ------------------------------------------------------------------------------------------------------- */
+int policy_record(struct core *core);                          /* a CONFIG record, if the effective configuration is not the last one recorded */
+int policy_apply(struct core *core);                           /* the index of relations under core->policy; before the turn loads any case */
 
 /* --- core_agency.c ------------------------------------------------------------------------------------------------------------ */
 int agencies_load(struct core *core);
@@ -83,6 +109,7 @@ void agencies_rollback(struct core *core);
 /* --- core_case.c ---------------------------------------------------------------------------------------------------------------- */
 int case_load(struct core *core, const char *ref, struct loaded **ret_case);
 int cases_flush(struct core *core);
+int related_put(struct core *core, const char *agency, const char *ref, uint32_t relations); /* 0: none any more */
 int case_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state);
 
 /* --- core_queue.c ----------------------------------------------------------------------------------------------------------------- */
@@ -95,5 +122,16 @@ int queue_take(struct core *core, uint16_t number, uint64_t position, struct que
 /* --- core_turn.c -------------------------------------------------------------------------------------------------------------------- */
 int ids_put(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t position, Reentry__Outcome__Value outcome);
 
+/* OK, or ERR_FULL: what is not marked for the head-room (lib/db.h) must wait. */
+int turn_room(struct core *core);
+
 /* --- core_rebuild.c ------------------------------------------------------------------------------------------------------------------- */
+/* At open, before anything but the log is looked at: does a replacement of the projections that was interrupted again. */
+int rebuild_resume(struct core *core);
+/* A core whose projections are folded from the log of another, in scratch space beside it. Close it with shadow_close, also after an error. */
+int shadow_fold(struct core *live, struct core **ret_shadow, struct err *err);
+void shadow_close(struct core *shadow);
+
+/* --- core_compare.c ------------------------------------------------------------------------------------------------------------------- */
+int compare_cores(struct core *live, struct core *again, struct arena *arena, const char **ret_difference);
 #endif

@@ -81,7 +81,7 @@ int keys_get(struct core *core, const char *ref, Reentry__Class__Value class, bo
 		memcpy(slot->ref, ref, strlen(ref));
 		error = open_keys(core, ref, slot);
 		if (error == ERR_NOTFOUND)
-			error = make ? make_keys(core, ref, slot) : ERR_ERASED;
+			error = make && !core->shadow ? make_keys(core, ref, slot) : ERR_ERASED;
 	}
 	if (error)
 		return error;

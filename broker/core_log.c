@@ -42,7 +42,7 @@ int log_append(struct core *core, Reentry__Header *header, const void *body, siz
 {
 	size_t header_n, sealed_n = body_n + SEAL_OVERHEAD;
 	const uint8_t *key = NULL;
-	uint8_t *value;
+	uint8_t *value, leaf[HASH_SIZE];
 	void *room;
 	uint8_t at[DB_KEY_MAX];
 	int error;
@@ -63,9 +63,12 @@ int log_append(struct core *core, Reentry__Header *header, const void *body, siz
 	reentry__header__pack(header, value + PREFIX);
 	/* The header is authenticated with the body: a body cannot be moved to another position, case or time. */
 	crypt_seal(key, body, body_n, value + PREFIX, header_n, value + PREFIX + header_n);
-	leaf_hash(value + PREFIX, header_n, value + PREFIX + header_n, sealed_n, value);
-	core->last++;
-	return OK;
+	leaf_hash(value + PREFIX, header_n, value + PREFIX + header_n, sealed_n, leaf);
+	memcpy(value, leaf, HASH_SIZE); /* the room is LMDB's, and gone with the next put */
+	error = nodes_add(core, leaf);
+	if (!error)
+		core->last++;
+	return error;
 }
 
 static int open_body(struct core *core, const uint8_t *header, size_t header_n, const uint8_t *sealed, size_t n, struct arena *arena, struct core_record *record)
@@ -136,6 +139,18 @@ int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct ar
 	ret_record->header = message;
 	error = open_body(core, header, header_n, sealed, sealed_n, arena, ret_record);
 	return error ? error : unpack_body(arena, ret_record);
+}
+
+int log_leaf(struct db_txn *txn, uint64_t position, uint8_t ret_hash[HASH_SIZE])
+{
+	uint8_t at[DB_KEY_MAX];
+	struct db_value value;
+	int error = db_get(txn, T_LOG, at, db_key(at, "q", position), &value);
+
+	if (error || value.n < PREFIX)
+		return error && error != ERR_NOTFOUND ? error : ERR_CORRUPT;
+	memcpy(ret_hash, value.bytes, HASH_SIZE);
+	return OK;
 }
 
 int log_last(struct core *core)

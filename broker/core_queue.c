@@ -223,7 +223,7 @@ int core_deliveries(struct core *core, const char *agency, uint64_t after, size_
 
 		error = deliver_one(core, &txn, agency, &cursor, arena, &delivery);
 		if (error == ERR_NOTFOUND) {
-			error = OK; /* nothing of it may be shown any more: it is skipped now and taken out when what follows is acknowledged */
+			error = OK; /* nothing of it may be shown any more (erased, or the agency has left the configuration): it stays, and says nothing */
 			continue;
 		}
 		item = error ? NULL : ARENA_PUSH(arena, items, n);

@@ -1,13 +1,21 @@
-/* Folding the log again: nothing is decided, records are only read back and evolved (docs/design.md). */
+/* Folding the log again: nothing is decided, records are only read back and evolved, each under the policy that was on the record at its position (docs/design.md). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/config.h"
 #include "broker/core_internal.h"
 #include "lib/pb.h"
 
-#define BATCH 1000        /* records folded in one transaction */
+#define FOLD_BATCH 1000           /* records folded in one transaction */
+#define COPY_BATCH 10000          /* pairs taken over in one transaction */
+#define SCRATCH_SIZE ((size_t)1 << 36)
+
+static const char *const tables[] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related", NULL };
+static const char rebuilding[] = "rebuilding";
+
+/* --- one record ------------------------------------------------------------------------------------------------------------- */
 
 static int fold_event(struct core *core, struct core_record *record)
 {
@@ -55,17 +63,63 @@ static int fold_acked(struct core *core, const Reentry__Header *header)
 	return error;
 }
 
+/* What follows was decided under another policy. Nothing may be loaded that was derived under the old one, so the turn ends here. */
+static int fold_config(struct core *core, const struct core_record *record)
+{
+	const struct core *live = core->live;
+	struct broker_config *config = NULL;
+	void *message = NULL;
+	Reentry__ConfigRecord *stored;
+	char *text = NULL;
+	int error = pb_unpack_own(&reentry__config_record__descriptor, record->body, record->body_n, &core->arena, &message);
+
+	if (error)
+		return error;
+	stored = message;
+	if (stored->policy.len != strlen(live->policy_text) || memcmp(stored->policy.data, live->policy_text, stored->policy.len) != 0) {
+		text = malloc(stored->policy.len + 1);
+		if (!text)
+			return ERR_NOMEM;
+		memcpy(text, stored->policy.data, stored->policy.len);
+		text[stored->policy.len] = 0;
+	}
+	error = core_commit(core);
+	if (!error && text)
+		error = broker_config_parse(text, &config, NULL);
+	free(text);
+	if (error)
+		return error;
+	broker_config_free(core->past);
+	core->past = config;
+	core->policy = config ? &config->policy : live->policy;
+	error = core_begin(core, 0);
+	return error ? error : policy_apply(core);
+}
+
+static int fold_leaf(struct core *to, struct db_txn *read, uint64_t position)
+{
+	uint8_t leaf[HASH_SIZE];
+	int error = log_leaf(read, position, leaf);
+
+	return error ? error : nodes_add(to, leaf);
+}
+
 /* The shadow's turn time is the record's, so that what is written carries it. */
 static int fold(struct core *from, struct core *to, struct db_txn *read, uint64_t position)
 {
 	struct core_record record;
 	int error = log_read(from, read, position, &to->arena, &record);
 
+	to->last = position;
+	if (error == OK || error == ERR_ERASED) {
+		int leaf = fold_leaf(to, read, position);
+
+		error = leaf ? leaf : error;
+	}
 	if (error == ERR_ERASED)
-		return OK; /* an erased case leaves nothing to fold */
+		return OK; /* an erased case leaves nothing else to fold */
 	if (error)
 		return error;
-	to->last = position;
 	to->now = record.header->recorded_at;
 	switch (record.header->kind) {
 	case REENTRY__RECORD_KIND__VALUE__EVENT:
@@ -73,6 +127,8 @@ static int fold(struct core *from, struct core *to, struct db_txn *read, uint64_
 		return fold_event(to, &record);
 	case REENTRY__RECORD_KIND__VALUE__ACKED:
 		return fold_acked(to, record.header);
+	case REENTRY__RECORD_KIND__VALUE__CONFIG:
+		return fold_config(to, &record);
 	default:
 		return OK;
 	}
@@ -85,185 +141,235 @@ static int fold_all(struct core *from, struct core *to)
 
 	to->live = from;
 	to->live_txn = &read;
-	for (uint64_t position = 1; position <= from->committed && !error;) {
+	for (uint64_t position = 1; position <= from->last && !error;) {
 		error = core_begin(to, 0);
-		for (int i = 0; i < BATCH && position <= from->committed && !error; i++)
+		for (int i = 0; i < FOLD_BATCH && position <= from->last && !error; i++)
 			error = fold(from, to, &read, position++);
 		if (!error)
 			error = core_commit(to);
-		else
+		else if (to->in_turn)
 			core_rollback(to);
 	}
 	db_abort(&read);
 	return error;
 }
 
-/* --- comparing ---------------------------------------------------------------------------------------------------------------- */
-
-/* Keys that begin with an agency's number are compared by its id: numbers may be given in another order. */
-static size_t plain_key(const struct core *core, int table, const struct db_value *key, uint8_t plain[DB_KEY_MAX + 64])
-{
-	const uint8_t *bytes = key->bytes;
-	size_t n = 0, skip = 0;
-
-	if (table == T_QUEUE || table == T_IDS || table == T_RELATED) {
-		const char *id = core->agencies[bytes[0] << 8 | bytes[1]].id;
-
-		n = strlen(id) + 1;
-		memcpy(plain, id, n);
-		skip = 2;
-	}
-	memcpy(plain + n, bytes + skip, key->n - skip);
-	return n + key->n - skip;
-}
-
-static int find_in(struct core *live, struct core *again, struct db_txn *txn, int table, const struct db_value *key, struct db_value *ret_value)
-{
-	uint8_t mapped[DB_KEY_MAX];
-	const uint8_t *bytes = key->bytes;
-	uint16_t number = 0;
-
-	memcpy(mapped, bytes, key->n);
-	if (table == T_QUEUE || table == T_IDS || table == T_RELATED) {
-		if (agency_number(again, live->agencies[bytes[0] << 8 | bytes[1]].id, false, &number))
-			return ERR_NOTFOUND;
-		mapped[0] = (uint8_t)(number >> 8);
-		mapped[1] = (uint8_t)number;
-	}
-	return db_get(txn, table, mapped, key->n, ret_value);
-}
-
-static int same_case(struct core *live, struct db_txn *a, struct core *again, struct db_txn *b, const char *ref, struct arena *arena, bool *ret_same)
-{
-	Reentry__CaseState *x = NULL, *y = NULL;
-	uint8_t *x_bytes, *y_bytes;
-	size_t x_n, y_n;
-	int error = case_read(live, a, ref, arena, &x);
-
-	if (!error)
-		error = case_read(again, b, ref, arena, &y);
-	if (!error)
-		error = pb_pack(x, arena, &x_bytes, &x_n);
-	if (!error)
-		error = pb_pack(y, arena, &y_bytes, &y_n);
-	if (!error)
-		*ret_same = x_n == y_n && memcmp(x_bytes, y_bytes, x_n) == 0;
-	return error;
-}
-
-/* Every pair of the one stands in the other, with the same value. */
-static int compare_table(struct core *live, struct core *again, int table, struct arena *arena, const char **ret_difference)
-{
-	uint8_t plain[DB_KEY_MAX + 64];
-	struct db_cursor cursor;
-	struct db_txn a, b;
-	uint64_t n_live = 0, n_again = 0;
-	int error = db_begin_read(live->db, &a), error_b = db_begin_read(again->db, &b);
-
-	if (!error)
-		error = error_b ? error_b : db_count(&a, table, &n_live);
-	if (!error)
-		error = db_count(&b, table, &n_again);
-	DB_FOREACH(&cursor, &a, table, NULL, 0) {
-		struct db_value other;
-		bool equal = false;
-		int found = error ? error : find_in(live, again, &b, table, &cursor.key, &other);
-
-		if (!found && table == T_CASES) {
-			char ref[DB_KEY_MAX + 1];
-
-			memcpy(ref, cursor.key.bytes, cursor.key.n);
-			ref[cursor.key.n] = 0;
-			error = same_case(live, &a, again, &b, ref, arena, &equal);
-		} else if (!found) {
-			equal = other.n == cursor.value.n && memcmp(other.bytes, cursor.value.bytes, other.n) == 0;
-		}
-		if (!error && !equal) {
-			plain_key(live, table, &cursor.key, plain);
-			*ret_difference = arena_printf(arena, "table %d, key of %zu bytes (%.60s): %s", table, cursor.key.n, (const char *)plain, found ? "is not rebuilt" : "has another value");
-		}
-		if (error || *ret_difference) {
-			db_cursor_close(&cursor);
-			break;
-		}
-	}
-	if (!error && !*ret_difference && n_live != n_again)
-		*ret_difference = arena_printf(arena, "table %d: %llu entries, rebuilt %llu", table, (unsigned long long)n_live, (unsigned long long)n_again);
-	db_abort(&a);
-	db_abort(&b);
-	return error;
-}
-
 /* --- the shadow ------------------------------------------------------------------------------------------------------------------ */
 
-static int shadow_open(struct core *live, const char *dir, struct core **ret_shadow, struct err *err)
+static void scratch_path(const struct core *live, char path[4200], const char *file)
 {
-	static const char *const names[] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related", NULL };
-	struct db_options options = { .size_max = (size_t)1 << 36, .volatile_store = true, .tables = names };
-	struct core *core = calloc(1, sizeof *core);
-	int error;
+	(void)snprintf(path, 4200, "%.4000s.rebuild%s%s", live->dir, file ? "/" : "", file ? file : ""); /* db_open took the path of the store already */
+}
 
+static void scratch_remove(const struct core *live)
+{
+	static const char *const files[] = { "data.mdb", "lock.mdb", "owner.lock", "probe.tmp" };
+	char path[4200];
+
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		scratch_path(live, path, files[i]);
+		(void)unlink(path); /* best effort: scratch space, and the next rebuild begins with this */
+	}
+	scratch_path(live, path, NULL);
+	(void)rmdir(path);
+}
+
+static int shadow_make(struct core *live, struct core **ret_shadow, struct err *err)
+{
+	struct db_options options = { .size_max = SCRATCH_SIZE, .volatile_store = true, .tables = tables };
+	struct core *core = calloc(1, sizeof *core);
+	char path[4200];
+
+	*ret_shadow = core;
 	if (!core)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	*core = *live;
 	core->shadow = true;
-	core->db = NULL;
-	core->last = core->committed = 0;
+	core->live = live;
+	core->keys = live->keys;
+	core->policy = live->policy;
+	core->policy_text = live->policy_text;
+	core->epoch = 1;
 	core->recorded_at = MOMENT_NONE;
-	core->agencies = NULL;
-	core->n_agencies = core->n_agencies_committed = 0;
-	memset(core->agency_slots, 0, sizeof core->agency_slots);
-	core->touched = NULL;
-	core->n_touched = 0;
-	core->touched_ids = NULL;
-	core->new_keys = NULL;
-	core->n_new_keys = 0;
-	memset(core->buckets, 0, sizeof core->buckets);
-	core->cases = NULL;
-	arena_init(&core->arena, 0);
+	memcpy(core->master, live->master, sizeof core->master);
+	memcpy(core->body_key, live->body_key, sizeof core->body_key);
+	memcpy(core->hash_key, live->hash_key, sizeof core->hash_key);
+	tree_init(&core->tree);
+	nodes_commit(core);
+	arena_init(&core->arena, TURN_ARENA_MAX);
 	core->key_cache = calloc(KEY_CACHE, sizeof *core->key_cache);
-	error = core->key_cache ? db_open(dir, &options, &core->db, err) : err_set(err, ERR_NOMEM, "out of memory");
-	*ret_shadow = core;
+	if (!core->key_cache)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	scratch_remove(live);
+	scratch_path(live, path, NULL);
+	return db_open(path, &options, &core->db, err);
+}
+
+int shadow_fold(struct core *live, struct core **ret_shadow, struct err *err)
+{
+	int error = shadow_make(live, ret_shadow, err);
+
+	if (error)
+		return error;
+	error = fold_all(live, *ret_shadow);
+	return error ? err_set(err, error, "the log cannot be folded again: %s at position %llu", err_text(error), (unsigned long long)(*ret_shadow)->last) : OK;
+}
+
+void shadow_close(struct core *shadow)
+{
+	const struct core *live = shadow ? shadow->live : NULL;
+
+	if (!shadow)
+		return;
+	broker_config_free(shadow->past);
+	core_close(shadow);
+	scratch_remove(live);
+}
+
+/* --- replacing ------------------------------------------------------------------------------------------------------------------- */
+
+static int copy_batch(struct core *from, struct core *to, int table, uint8_t *after, size_t *after_n, bool *ret_more)
+{
+	struct db_txn read, write;
+	struct db_cursor cursor;
+	size_t n = 0;
+	int error = db_begin_read(from->db, &read), write_error = db_begin(to->db, &write);
+
+	write.reserve = true;
+	if (!error)
+		error = write_error;
+	if (!error && !*after_n)
+		error = db_clear(&write, table);
+	if (!error)
+		error = db_cursor_open(&read, table, &cursor);
+	*ret_more = false;
+	if (!error) {
+		for (bool more = db_seek(&cursor, *after_n ? after : NULL, *after_n, 0); more && !error; more = db_next(&cursor)) {
+			if (*after_n && cursor.key.n == *after_n && memcmp(cursor.key.bytes, after, *after_n) == 0)
+				continue;
+			if (n++ == COPY_BATCH) {
+				*ret_more = true;
+				break;
+			}
+			error = db_append(&write, table, cursor.key.bytes, cursor.key.n, cursor.value.bytes, cursor.value.n);
+			memcpy(after, cursor.key.bytes, cursor.key.n);
+			*after_n = cursor.key.n;
+		}
+		db_cursor_close(&cursor);
+	}
+	if (!error)
+		error = read.error;
+	db_abort(&read);
+	if (!error)
+		return db_commit(&write);
+	db_abort(&write);
 	return error;
 }
 
-static void remove_scratch(const char *dir)
+static int copy_table(struct core *from, struct core *to, int table)
 {
-	char path[4200];
-	static const char *const files[] = { "data.mdb", "lock.mdb", "lock" };
+	uint8_t after[DB_KEY_MAX];
+	size_t after_n = 0;
+	bool more = true;
+	int error = OK;
 
-	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-		(void)snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-		(void)unlink(path); /* best effort: scratch space */
-	}
-	(void)rmdir(dir);
+	while (more && !error)
+		error = copy_batch(from, to, table, after, &after_n, &more);
+	return error;
+}
+
+static int mark(struct core *core, bool begun)
+{
+	struct db_txn txn;
+	int error = db_begin(core->db, &txn);
+
+	if (error)
+		return error;
+	txn.reserve = true;
+	if (begun)
+		(void)db_put(&txn, T_META, rebuilding, sizeof rebuilding, "", 0); /* remembered by the transaction */
+	else
+		(void)db_del(&txn, T_META, rebuilding, sizeof rebuilding);
+	return db_commit(&txn);
+}
+
+/* Table by table. If we die in between, the mark makes the next start do it again: the log is whole whatever happens. */
+static int replace(struct core *core, struct core *again)
+{
+	static const int replaced[] = { T_TREE, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED };
+	int error = mark(core, true);
+
+	for (size_t i = 0; i < sizeof replaced / sizeof *replaced && !error; i++)
+		error = copy_table(again, core, replaced[i]);
+	return error ? error : mark(core, false);
+}
+
+int rebuild_resume(struct core *core)
+{
+	struct core *again = NULL;
+	struct db_value value;
+	struct db_txn txn;
+	int error = db_begin_read(core->db, &txn);
+
+	if (!error)
+		error = db_get(&txn, T_META, rebuilding, sizeof rebuilding, &value);
+	db_abort(&txn);
+	if (error)
+		return error == ERR_NOTFOUND ? OK : error;
+	error = shadow_fold(core, &again, NULL);
+	if (!error)
+		error = replace(core, again);
+	shadow_close(again);
+	return error;
+}
+
+/* Memory follows the tables. */
+static int reload(struct core *core)
+{
+	int error;
+
+	core->n_agencies = core->n_agencies_committed = core->n_touched = 0;
+	memset(core->agency_slots, 0, sizeof core->agency_slots);
+	error = agencies_load(core);
+	return error ? error : nodes_load(core);
+}
+
+/* --- the command ------------------------------------------------------------------------------------------------------------------- */
+
+/* A policy that was set and has not been on the record yet is put there, so that live and folded state are of the same one. */
+static int record_policy(struct core *core)
+{
+	int error;
+
+	if (core->config_current)
+		return OK;
+	error = core_begin(core, core->recorded_at == MOMENT_NONE ? 0 : core->recorded_at);
+	return error ? error : core_commit(core);
 }
 
 int core_rebuild(struct core *core, bool compare, struct arena *arena, const char **ret_difference, struct err *err)
 {
-	static const int tables[] = { T_CASES, T_DUE, T_QUEUE, T_IDS, T_RELATED };
-	struct core *shadow = NULL;
-	char dir[4096];
+	struct core *again = NULL;
 	int error;
 
 	*ret_difference = NULL;
-	if (!compare)
-		return err_set(err, ERR_INVALID, "replacing the projections is not possible on a live store");
-	(void)snprintf(dir, sizeof dir, "/dev/shm/reentry-rebuild-XXXXXX"); /* a constant */
-	if (!mkdtemp(dir) && (snprintf(dir, sizeof dir, "/tmp/reentry-rebuild-XXXXXX") < 0 || !mkdtemp(dir)))
-		return err_errno(err, ERR_IO, "no folder for the rebuilt state");
-	error = shadow_open(core, dir, &shadow, err);
-	if (!error) {
-		error = fold_all(core, shadow);
-		if (error)
-			err_set(err, error, "the log cannot be folded again: %s at position %llu", err_text(error), (unsigned long long)shadow->last);
-	}
-	for (size_t i = 0; i < sizeof tables / sizeof *tables && !error && !*ret_difference; i++) {
-		error = compare_table(core, shadow, tables[i], arena, ret_difference);
+	if (core->in_turn)
+		return err_set(err, ERR_BUSY, "a rebuild cannot begin within a turn");
+	error = record_policy(core);
+	if (error)
+		return err_set(err, error, "the configuration cannot be recorded: %s", err_text(error));
+	error = shadow_fold(core, &again, err);
+	if (!error && compare) {
+		error = compare_cores(core, again, arena, ret_difference);
 		if (error)
 			err_set(err, error, "the rebuilt state cannot be compared: %s", err_text(error));
 	}
-	core_close(shadow);
-	remove_scratch(dir);
+	if (!error && !compare) {
+		error = replace(core, again);
+		if (!error)
+			error = reload(core);
+		if (error)
+			err_set(err, error, "the rebuilt state cannot be taken over: %s; restart the broker, it goes on with it", err_text(error));
+	}
+	shadow_close(again);
 	return error;
 }

@@ -209,25 +209,44 @@ static int decide(struct core *core, struct rules_input *input, struct core_rece
 	return error ? error : ids_put(core, input->agency->id, input->event->id, input->content, input->content_n, verdict.position, verdict.result);
 }
 
+/* Unpacks with a bound on memory, and checks the form. ERR_INVALID: malformed. */
+static int take_form(struct core *core, struct rules_input *input, struct core_receipt *receipt, struct err *err)
+{
+	const size_t turn_max = core->arena.max;
+	bool bounded = core->arena.used + EVENT_MEMORY_MAX < turn_max;
+	void *event = NULL;
+	int error;
+
+	if (bounded)
+		core->arena.max = core->arena.used + EVENT_MEMORY_MAX;
+	error = pb_unpack(&reentry__event__descriptor, input->content, input->content_n, &core->arena, &event, err);
+	input->event = event;
+	if (!error) {
+		if (input->event->id && ref_is_valid(input->event->id))
+			receipt->id = input->event->id;
+		error = rules_form(input, &core->arena, err);
+	}
+	core->arena.max = turn_max;
+	if (error == ERR_NOMEM && bounded)
+		return err_set(err, ERR_INVALID, "the event needs more memory than an event may; it has too many fields");
+	return error;
+}
+
 int core_publish(struct core *core, const struct agency *agency, const uint8_t *content, size_t n, moment time, struct core_receipt *ret_receipt)
 {
 	struct rules_input input = { .agency = agency, .content = content, .content_n = n, .time = time };
 	struct err err = { 0 };
-	void *event = NULL;
 	int error;
 
 	*ret_receipt = (struct core_receipt){ .id = "" };
+	error = turn_room(core);
+	if (error)
+		return error;
 	if (n > EVENT_MAX) {
 		error = refuse_with(core, ret_receipt, "too-large", "an event is at most 64 KiB");
 		return error ? error : refuse_raw(core, agency, content, n, time, ret_receipt);
 	}
-	error = pb_unpack(&reentry__event__descriptor, content, n, &core->arena, &event, &err);
-	input.event = event;
-	if (!error) {
-		if (input.event->id && ref_is_valid(input.event->id))
-			ret_receipt->id = input.event->id;
-		error = rules_form(&input, &core->arena, &err);
-	}
+	error = take_form(core, &input, ret_receipt, &err);
 	if (error == ERR_INVALID) {
 		error = refuse_with(core, ret_receipt, "malformed", err.text);
 		return error ? error : refuse_raw(core, agency, content, n, time, ret_receipt);
@@ -249,8 +268,10 @@ int core_publish(struct core *core, const struct agency *agency, const uint8_t *
 
 int core_refuse(struct core *core, const struct agency *agency, const char *id, const char *code, const char *detail, struct core_receipt *ret_receipt)
 {
-	*ret_receipt = (struct core_receipt){ .id = id, .code = code, .detail = arena_strdup(&core->arena, detail) };
-	return refuse_raw(core, agency, NULL, 0, core->now, ret_receipt);
+	int error = turn_room(core);
+
+	*ret_receipt = (struct core_receipt){ .id = arena_strdup(&core->arena, id), .code = code, .detail = arena_strdup(&core->arena, detail) };
+	return error ? error : refuse_raw(core, agency, NULL, 0, core->now, ret_receipt);
 }
 
 /* --- deliveries and acknowledgements -------------------------------------------------------------------------------------------------- */
@@ -354,6 +375,9 @@ int core_fire(struct core *core, size_t max, bool *ret_more)
 	int error = OK;
 
 	*ret_more = false;
+	error = turn_room(core);
+	if (error)
+		return error;
 	DB_FOREACH(&cursor, &core->txn, T_DUE, NULL, 0) {
 		if (cursor.key.n <= limit_n || memcmp(cursor.key.bytes, limit, limit_n) >= 0 || (*ret_more = n >= max)) {
 			db_cursor_close(&cursor);

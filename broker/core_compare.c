@@ -1,0 +1,112 @@
+/* Whether two cores hold the same projections. Nothing compared derives from ciphertext or nonces: cases are compared as they are under their seal. */
+#include <string.h>
+
+#include "broker/core_internal.h"
+#include "lib/pb.h"
+
+static const char *const names[T_COUNT] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related" };
+
+/* Keys that begin with an agency's number are compared by its id: numbers may be given in another order. */
+static size_t plain_key(const struct core *core, int table, const struct db_value *key, uint8_t plain[DB_KEY_MAX + 64])
+{
+	const uint8_t *bytes = key->bytes;
+	size_t n = 0, skip = 0;
+
+	if (table == T_QUEUE || table == T_IDS || table == T_RELATED) {
+		const char *id = core->agencies[bytes[0] << 8 | bytes[1]].id;
+
+		n = strlen(id) + 1;
+		memcpy(plain, id, n);
+		skip = 2;
+	}
+	memcpy(plain + n, bytes + skip, key->n - skip);
+	return n + key->n - skip;
+}
+
+static int find_in(struct core *live, struct core *again, struct db_txn *txn, int table, const struct db_value *key, struct db_value *ret_value)
+{
+	uint8_t mapped[DB_KEY_MAX];
+	const uint8_t *bytes = key->bytes;
+	uint16_t number = 0;
+
+	memcpy(mapped, bytes, key->n);
+	if (table == T_QUEUE || table == T_IDS || table == T_RELATED) {
+		if (agency_number(again, live->agencies[bytes[0] << 8 | bytes[1]].id, false, &number))
+			return ERR_NOTFOUND;
+		mapped[0] = (uint8_t)(number >> 8);
+		mapped[1] = (uint8_t)number;
+	}
+	return db_get(txn, table, mapped, key->n, ret_value);
+}
+
+static int same_case(struct core *live, struct db_txn *a, struct core *again, struct db_txn *b, const char *ref, struct arena *arena, bool *ret_same)
+{
+	Reentry__CaseState *x = NULL, *y = NULL;
+	uint8_t *x_bytes, *y_bytes;
+	size_t x_n, y_n;
+	int error = case_read(live, a, ref, arena, &x);
+
+	if (!error)
+		error = case_read(again, b, ref, arena, &y);
+	if (!error)
+		error = pb_pack(x, arena, &x_bytes, &x_n);
+	if (!error)
+		error = pb_pack(y, arena, &y_bytes, &y_n);
+	if (!error)
+		*ret_same = x_n == y_n && memcmp(x_bytes, y_bytes, x_n) == 0;
+	return error;
+}
+
+/* Every pair of the one stands in the other, with the same value. */
+static int compare_table(struct core *live, struct core *again, int table, struct arena *arena, const char **ret_difference)
+{
+	uint8_t plain[DB_KEY_MAX + 64];
+	struct db_cursor cursor;
+	struct db_txn a, b;
+	uint64_t n_live = 0, n_again = 0;
+	int error = db_begin_read(live->db, &a), error_b = db_begin_read(again->db, &b);
+
+	if (!error)
+		error = error_b ? error_b : db_count(&a, table, &n_live);
+	if (!error)
+		error = db_count(&b, table, &n_again);
+	DB_FOREACH(&cursor, &a, table, NULL, 0) {
+		struct db_value other;
+		bool equal = false;
+		int found = error ? error : find_in(live, again, &b, table, &cursor.key, &other);
+
+		if (!found && table == T_CASES) {
+			char ref[DB_KEY_MAX + 1];
+
+			memcpy(ref, cursor.key.bytes, cursor.key.n);
+			ref[cursor.key.n] = 0;
+			error = same_case(live, &a, again, &b, ref, arena, &equal);
+		} else if (!found) {
+			equal = other.n == cursor.value.n && memcmp(other.bytes, cursor.value.bytes, other.n) == 0;
+		}
+		if (!error && !equal) {
+			plain_key(live, table, &cursor.key, plain);
+			*ret_difference = arena_printf(arena, "%s, key of %zu bytes (%.60s): %s", names[table], cursor.key.n, (const char *)plain, found ? "is not rebuilt" : "has another value");
+		}
+		if (error || *ret_difference) {
+			db_cursor_close(&cursor);
+			break;
+		}
+	}
+	if (!error && !*ret_difference && n_live != n_again)
+		*ret_difference = arena_printf(arena, "%s: %llu entries, rebuilt %llu", names[table], (unsigned long long)n_live, (unsigned long long)n_again);
+	db_abort(&a);
+	db_abort(&b);
+	return error;
+}
+
+int compare_cores(struct core *live, struct core *again, struct arena *arena, const char **ret_difference)
+{
+	static const int compared[] = { T_TREE, T_CASES, T_DUE, T_QUEUE, T_IDS, T_RELATED };
+	int error = OK;
+
+	*ret_difference = NULL;
+	for (size_t i = 0; i < sizeof compared / sizeof *compared && !error && !*ret_difference; i++)
+		error = compare_table(live, again, compared[i], arena, ret_difference);
+	return error;
+}
