@@ -49,6 +49,7 @@ struct broker {
 	bool want_told;                      /* some session has deliveries to record */
 	bool turn_now;                       /* there is something to record besides input and timers */
 	bool timers_stuck;                   /* firing failed (storage full): wait before the next try */
+	bool no_room;                        /* the last turn with publishes found no room for them */
 	bool stalled;                        /* no transaction could begin: likewise for everything */
 	bool hungry;                         /* some session may be given deliveries */
 	bool asking;                         /* some query can go on */

@@ -492,6 +492,8 @@ static void finish(struct broker *broker, int rc)
 		tell(broker);
 	offer_again(broker);
 	broker->timers_stuck = turn->full || rc;
+	if (turn->n_items)
+		broker->no_room = turn->full;
 	if (!rc)
 		deliver_note_touched(broker);
 	us = stats_us() - turn->began_us;
