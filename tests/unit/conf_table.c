@@ -65,8 +65,8 @@ const struct conf_row conf_table_rows[] = {
 	GROUP(broker),
 	GROUP(limits),
 	GROUP(calendar),
-	{ .name = "extra", .type = CONF_GROUP, .offset = offsetof(struct conf_table, extra), .rows = extra_rows, .set_offset = offsetof(struct conf_table, has_extra) + 1 },
 	{ .name = "agencies", .type = CONF_LIST, .offset = offsetof(struct conf_table, agencies), .rows = agency_rows, .size = sizeof(struct conf_table_agency),
 	  .min = 1, .max = 100, .help = "Who takes part." },
+	{ .name = "extra", .type = CONF_GROUP, .offset = offsetof(struct conf_table, extra), .rows = extra_rows, .set_offset = offsetof(struct conf_table, has_extra) + 1 },
 	{ 0 },
 };
