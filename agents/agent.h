@@ -56,25 +56,25 @@ int agent_config_check_keys(const struct agent_config *config, struct err *err);
 
 /* Each key has a generation, counted up by every purge: entries name theirs, so that a purge can destroy what was while new
  * entries of the same case are already being made. Keys are stored sealed under the agent's own key (STORE/store.key). */
-struct keys {
+struct case_keys {
 	struct db *db;
 	struct db_txn txn;             /* of this turn, begun with the first new key */
 	uint8_t own[KEY_SIZE];
 };
-int keys_open(struct keys *keys, const char *store_dir, struct err *err);
-void keys_close(struct keys *keys);
-/* The newest key of a case, made if there is none; it is durable after keys_commit. subject "": what belongs to no case. */
-int keys_current(struct keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE]);
+int case_keys_open(struct case_keys *keys, const char *store_dir, struct err *err);
+void case_keys_close(struct case_keys *keys);
+/* The newest key of a case, made if there is none; it is durable after case_keys_commit. subject "": what belongs to no case. */
+int case_keys_current(struct case_keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE]);
 /* A key one generation above the newest. */
-int keys_next(struct keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE]);
+int case_keys_next(struct case_keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE]);
 /* ERR_ERASED when it has been destroyed. */
-int keys_get(struct keys *keys, const char *subject, uint32_t generation, uint8_t ret_key[KEY_SIZE]);
-int keys_commit(struct keys *keys);    /* before the store's own commit; OK when there is nothing new */
-void keys_abort(struct keys *keys);
-/* Forgets the keys of the case up to that generation; they are gone from the file system after keys_rewrite. Commits. */
-int keys_destroy(struct keys *keys, const char *subject, uint32_t generation);
+int case_keys_get(struct case_keys *keys, const char *subject, uint32_t generation, uint8_t ret_key[KEY_SIZE]);
+int case_keys_commit(struct case_keys *keys);    /* before the store's own commit; OK when there is nothing new */
+void case_keys_abort(struct case_keys *keys);
+/* Forgets the keys of the case up to that generation; they are gone from the file system after case_keys_rewrite. Commits. */
+int case_keys_destroy(struct case_keys *keys, const char *subject, uint32_t generation);
 /* After it no byte of a destroyed key is left in the environment's file. ERR_UNSYNCED: stop the process. */
-int keys_rewrite(struct keys *keys, struct err *err);
+int case_keys_rewrite(struct case_keys *keys, struct err *err);
 
 /* --- store.c: the tables and sealed entries --------------------------------------------------------------------- */
 
@@ -99,7 +99,7 @@ enum table {
 #define STORE_FORMAT 1
 struct store {
 	struct db *db;
-	struct keys keys;
+	struct case_keys keys;
 };
 /* Makes STORE/ if missing. ERR_BUSY, ERR_CORRUPT, ERR_IO, ERR_INVALID (another format) with what to do. */
 int store_open(struct store *store, const char *dir, int64_t size_max, struct err *err);

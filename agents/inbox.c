@@ -64,7 +64,7 @@ static void arrived(struct agent *agent, void *context, uint64_t sequence, int r
 		return; /* not acknowledged: it comes again */
 	if (sequence > agent->inbox.last)
 		agent->inbox.last = sequence;
-	log_info("sequence=%llu arrived", (unsigned long long)sequence);
+	log_debug("sequence=%llu arrived", (unsigned long long)sequence);
 	requests_arrived(agent, sequence);
 }
 

@@ -9,9 +9,9 @@ static const char *const tables[] = {"keys", NULL};
 #define KEYS_SIZE_MAX ((size_t)4 << 30)
 #define SEALED_SIZE (KEY_SIZE + SEAL_OVERHEAD)
 
-int keys_open(struct keys *keys, const char *store_dir, struct err *err)
+int case_keys_open(struct case_keys *keys, const char *store_dir, struct err *err)
 {
-	*keys = (struct keys){0};
+	*keys = (struct case_keys){0};
 	char key_path[4096], dir[4096];
 	int n = snprintf(key_path, sizeof key_path, "%s/store.key", store_dir);
 	int m = snprintf(dir, sizeof dir, "%s/keys", store_dir);
@@ -22,20 +22,20 @@ int keys_open(struct keys *keys, const char *store_dir, struct err *err)
 	if (r == OK)
 		r = db_open(dir, &options, &keys->db, err);
 	if (r != OK)
-		keys_close(keys);
+		case_keys_close(keys);
 	return r;
 }
 
-void keys_close(struct keys *keys)
+void case_keys_close(struct case_keys *keys)
 {
 	db_abort(&keys->txn);
 	db_close(keys->db);
 	crypt_wipe(keys->own, sizeof keys->own);
-	*keys = (struct keys){0};
+	*keys = (struct case_keys){0};
 }
 
 /* A transaction to read in: the one of this turn if it has begun, since it holds what is not committed yet. */
-static struct db_txn *reading(struct keys *keys, struct db_txn *own)
+static struct db_txn *reading(struct case_keys *keys, struct db_txn *own)
 {
 	if (keys->txn.txn != NULL)
 		return &keys->txn;
@@ -43,20 +43,20 @@ static struct db_txn *reading(struct keys *keys, struct db_txn *own)
 	return own;
 }
 
-static void read_end(struct keys *keys, struct db_txn *txn)
+static void read_end(struct case_keys *keys, struct db_txn *txn)
 {
 	if (txn != &keys->txn)
 		db_abort(txn);
 }
 
-static int open_key(const struct keys *keys, const uint8_t *key, size_t n, struct db_value sealed, uint8_t ret_key[KEY_SIZE])
+static int open_key(const struct case_keys *keys, const uint8_t *key, size_t n, struct db_value sealed, uint8_t ret_key[KEY_SIZE])
 {
 	if (sealed.n != SEALED_SIZE || crypt_open(keys->own, sealed.bytes, sealed.n, key, n, ret_key) != OK)
 		return ERR_CORRUPT;
 	return OK;
 }
 
-int keys_get(struct keys *keys, const char *subject, uint32_t generation, uint8_t ret_key[KEY_SIZE])
+int case_keys_get(struct case_keys *keys, const char *subject, uint32_t generation, uint8_t ret_key[KEY_SIZE])
 {
 	uint8_t key[DB_KEY_MAX];
 	size_t n = db_key(key, "sw", subject, generation);
@@ -72,7 +72,7 @@ int keys_get(struct keys *keys, const char *subject, uint32_t generation, uint8_
 }
 
 /* The newest generation of a case and its key; ERR_NOTFOUND when it has none. */
-static int newest(struct keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE])
+static int newest(struct case_keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE])
 {
 	uint8_t prefix[DB_KEY_MAX];
 	size_t n = db_key(prefix, "s", subject);
@@ -96,7 +96,7 @@ static int newest(struct keys *keys, const char *subject, uint32_t *ret_generati
 	return r;
 }
 
-static int make(struct keys *keys, const char *subject, uint32_t generation, uint8_t ret_key[KEY_SIZE])
+static int make(struct case_keys *keys, const char *subject, uint32_t generation, uint8_t ret_key[KEY_SIZE])
 {
 	uint8_t key[DB_KEY_MAX], sealed[SEALED_SIZE];
 	size_t n = db_key(key, "sw", subject, generation);
@@ -110,7 +110,7 @@ static int make(struct keys *keys, const char *subject, uint32_t generation, uin
 	return db_put(&keys->txn, TABLE_KEYS, key, n, sealed, sizeof sealed);
 }
 
-int keys_current(struct keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE])
+int case_keys_current(struct case_keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE])
 {
 	int r = newest(keys, subject, ret_generation, ret_key);
 	if (r != ERR_NOTFOUND)
@@ -119,7 +119,7 @@ int keys_current(struct keys *keys, const char *subject, uint32_t *ret_generatio
 	return make(keys, subject, 1, ret_key);
 }
 
-int keys_next(struct keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE])
+int case_keys_next(struct case_keys *keys, const char *subject, uint32_t *ret_generation, uint8_t ret_key[KEY_SIZE])
 {
 	uint32_t last = 0;
 	int r = newest(keys, subject, &last, ret_key);
@@ -129,23 +129,23 @@ int keys_next(struct keys *keys, const char *subject, uint32_t *ret_generation, 
 	return make(keys, subject, last + 1, ret_key);
 }
 
-int keys_commit(struct keys *keys)
+int case_keys_commit(struct case_keys *keys)
 {
 	return keys->txn.txn != NULL ? db_commit(&keys->txn) : OK;
 }
 
-void keys_abort(struct keys *keys)
+void case_keys_abort(struct case_keys *keys)
 {
 	db_abort(&keys->txn);
 }
 
-int keys_destroy(struct keys *keys, const char *subject, uint32_t generation)
+int case_keys_destroy(struct case_keys *keys, const char *subject, uint32_t generation)
 {
 	uint8_t prefix[DB_KEY_MAX], last[DB_KEY_MAX];
 	size_t n = db_key(prefix, "s", subject), last_n = db_key(last, "sw", subject, generation);
 	if (n == 0 || last_n == 0)
 		return ERR_INVALID;
-	int r = keys_commit(keys);
+	int r = case_keys_commit(keys);
 	if (r != OK)
 		return r;
 	struct db_txn txn = {0};
@@ -160,9 +160,9 @@ int keys_destroy(struct keys *keys, const char *subject, uint32_t generation)
 	return db_commit(&txn);
 }
 
-int keys_rewrite(struct keys *keys, struct err *err)
+int case_keys_rewrite(struct case_keys *keys, struct err *err)
 {
-	int r = keys_commit(keys);
+	int r = case_keys_commit(keys);
 	if (r != OK)
 		return err_set(err, r, "the keys of the store: %s", err_text(r));
 	return db_rewrite(keys->db, err);

@@ -120,7 +120,7 @@ int purge_case(struct agent *agent, const char *subject, bool report, const char
 	if (r == OK)
 		r = places_of(agent, txn, subject, &places, &n);
 	if (r == OK)
-		r = keys_next(&agent->store.keys, subject, &generation, key);
+		r = case_keys_next(&agent->store.keys, subject, &generation, key);
 	crypt_wipe(key, sizeof key);
 	Reentry__AgentPurge purge = REENTRY__AGENT_PURGE__INIT;
 	for (size_t i = 0; i < n && r == OK; i++) {
@@ -195,9 +195,9 @@ static int destroy_keys(struct agent *agent, const char *const *subjects, Reentr
 	struct err err;
 	int r = OK;
 	for (size_t i = 0; i < n && r == OK; i++)
-		r = keys_destroy(&agent->store.keys, subjects[i], purges[i]->generation);
+		r = case_keys_destroy(&agent->store.keys, subjects[i], purges[i]->generation);
 	if (r == OK)
-		r = keys_rewrite(&agent->store.keys, &err);
+		r = case_keys_rewrite(&agent->store.keys, &err);
 	if (r == ERR_UNSYNCED)
 		agent_die(agent, agent->config.agent.store, "the keys could not be rewritten");
 	if (r != OK)

@@ -53,7 +53,7 @@ int store_open(struct store *store, const char *dir, int64_t size_max, struct er
 	if (r == OK)
 		r = check_format(store, dir, err);
 	if (r == OK)
-		r = keys_open(&store->keys, dir, err);
+		r = case_keys_open(&store->keys, dir, err);
 	if (r != OK)
 		store_close(store);
 	return r;
@@ -61,7 +61,7 @@ int store_open(struct store *store, const char *dir, int64_t size_max, struct er
 
 void store_close(struct store *store)
 {
-	keys_close(&store->keys);
+	case_keys_close(&store->keys);
 	db_close(store->db);
 	store->db = NULL;
 }
@@ -94,7 +94,7 @@ static int seal(struct agent *agent, const struct place *place, Reentry__AgentEn
 {
 	uint8_t key[KEY_SIZE], bound[DB_KEY_MAX];
 	uint32_t generation;
-	int r = keys_current(&agent->store.keys, place->subject, &generation, key);
+	int r = case_keys_current(&agent->store.keys, place->subject, &generation, key);
 	if (r != OK)
 		return r;
 	uint8_t *sealed = arena_alloc(&agent->turn.arena, n + SEAL_OVERHEAD);
@@ -168,7 +168,7 @@ int entry_open(struct agent *agent, const struct place *place, const Reentry__Ag
 	uint8_t key[KEY_SIZE], bound[DB_KEY_MAX];
 	if (!entry->has_sealed || entry->sealed.len < SEAL_OVERHEAD)
 		return ERR_CORRUPT;
-	int r = keys_get(&agent->store.keys, place->subject, entry->generation, key);
+	int r = case_keys_get(&agent->store.keys, place->subject, entry->generation, key);
 	if (r != OK)
 		return r;
 	size_t n = entry->sealed.len - SEAL_OVERHEAD;

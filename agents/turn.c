@@ -28,7 +28,7 @@ void turn_close(struct agent *agent)
 	if (agent->loop != NULL)
 		loop_remove_ready(agent->loop, agent);
 	db_abort(&agent->turn.txn);
-	keys_abort(&agent->store.keys);
+	case_keys_abort(&agent->store.keys);
 	free(agent->turn.effects);
 	arena_release(&agent->turn.arena);
 	agent->turn = (struct turn){0};
@@ -78,13 +78,13 @@ static int commit(struct agent *agent)
 	int r = turn->txn.error;
 	/* Keys first: an entry whose key were lost could never be read again; a key without entries is harmless. */
 	if (r == OK)
-		r = keys_commit(&agent->store.keys);
+		r = case_keys_commit(&agent->store.keys);
 	if (r == OK && turn->txn.txn != NULL)
 		r = db_commit(&turn->txn);
 	if (r == ERR_UNSYNCED)
 		agent_die(agent, agent->config.agent.store, "a write or sync failed; the disk must be looked at");
 	db_abort(&turn->txn);
-	keys_abort(&agent->store.keys);
+	case_keys_abort(&agent->store.keys);
 	turn->txn = (struct db_txn){0};
 	if (r != OK)
 		log_error("turn=failed store=%s why=\"%s\" effect=\"nothing was taken in or acknowledged\"", agent->config.agent.store, err_text(r));

@@ -1,6 +1,7 @@
 /* reentry keygen DIR NAME */
 #include "cli/cli.h"
 #include "lib/crypt.h"
+#include "lib/daemon.h"
 
 int keygen_main(struct cli *cli, int argc, char **argv)
 {
@@ -12,7 +13,7 @@ int keygen_main(struct cli *cli, int argc, char **argv)
 	if (argc - first != 2)
 		return misuse(cli, "a folder and a name are needed");
 	const char *dir = argv[first], *name = argv[first + 1];
-	if (key_generate(dir, name, &err) != OK)
+	if (daemon_mkdir(dir, &err) != OK || key_generate(dir, name, &err) != OK)
 		return fail(cli, FAILED, "%s", err.text);
 	if (!cli->json) {
 		puts(say(cli, T_KEYS_MADE, dir, name, dir, name, NULL));

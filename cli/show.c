@@ -140,6 +140,15 @@ void columns_cell(struct columns *columns, enum paint paint, const char *format,
 
 #define COLUMNS_MAX 12
 
+/* Whether anything stands behind this cell in its row: nothing is padded at the end of a line. */
+static bool more_follows(const struct columns *columns, size_t i)
+{
+	for (i++; i % columns->width != 0; i++)
+		if (i < columns->n && columns->cells[i].text != NULL && columns->cells[i].text[0] != '\0')
+			return true;
+	return false;
+}
+
 void columns_print(struct columns *columns, FILE *out)
 {
 	size_t widths[COLUMNS_MAX] = {0}, width = columns->width;
@@ -154,7 +163,7 @@ void columns_print(struct columns *columns, FILE *out)
 		const char *text = cell->text != NULL ? cell->text : "";
 		if (widths[i % width] > 0 || last)
 			painted(columns->cli, out, cell->paint, "%s", text);
-		if (!last && widths[i % width] > 0)
+		if (!last && widths[i % width] > 0 && more_follows(columns, i))
 			fprintf(out, "%*s", (int)(widths[i % width] - shown_width(text) + 2), "");
 		if (last)
 			fputc('\n', out);
@@ -224,7 +233,7 @@ const char *show_data(struct cli *cli, const struct object *event)
 	for (size_t i = 0; i < data.n; i++) {
 		const struct json_member *member = &data.members[i];
 		bool flag = member->value.kind == JSON_BOOL;
-		const char *shown = flag ? (member->value.boolean ? member->name : "") : show_value(cli, &member->value);
+		const char *shown = flag ? (member->value.boolean ? word(cli, member->name) : "") : show_value(cli, &member->value);
 		if (shown[0] == '\0' || is_in(silent, member->name))
 			continue;
 		text = join(cli, text, flag || is_in(plain, member->name) ? shown : made(arena_printf(&cli->shown, "%s %s", word(cli, member->name), shown)));

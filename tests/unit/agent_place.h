@@ -1,0 +1,26 @@
+/* An agent without broker and control socket in a temporary folder, for the tests of agents/; as cmocka's setup and teardown. */
+#ifndef TESTS_UNIT_AGENT_PLACE_H
+#define TESTS_UNIT_AGENT_PLACE_H
+
+#include "agents/agent.h"
+
+struct agent_place { char root[64], config[96], spool[96]; struct agent agent; struct err err; };
+
+/* The configuration has a spool. */
+int agent_place_make(void **state);
+int agent_place_remove(void **state);
+/* Closes the agent, what was not committed being lost, and opens its store again. */
+void agent_place_reopen(struct agent_place *place);
+/* Hands in an event in JSON and ends the turn; the number it got. */
+uint64_t agent_place_hand_in(struct agent_place *place, const char *json);
+/* Answers everything up to that number, in order; code NULL: accepted, with the number as sequence. */
+void agent_place_answer(struct agent_place *place, uint64_t first, uint64_t last, const char *code);
+/* An event arrives, and the turn ends. data: the payload in JSON. urgent: its priority. */
+void agent_place_arrive(struct agent_place *place, uint64_t sequence, const char *type, const char *subject, const char *data, bool urgent);
+/* Whether any file below the folder holds these bytes. */
+bool agent_place_holds(const struct agent_place *place, const void *bytes, size_t n);
+/* Rounds of the loop until the path (below the root) is there. */
+void agent_place_until(struct agent_place *place, const char *path);
+bool agent_place_has(const struct agent_place *place, const char *path);
+
+#endif
