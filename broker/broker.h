@@ -89,6 +89,10 @@ void net_ready(void *broker);
 size_t net_receive(struct broker *broker, size_t max);
 /* OK; ERR_AGAIN (the connection's queue is full) and ERR_CLOSED (there is none): the caller decides what that means. */
 int net_send(struct broker *broker, const struct session *session, const Reentry__Frame *frame);
+/* What a message that we make may hold, about: the smaller of `wanted` and a part of the size that agents take (limits.message_max). */
+size_t net_batch(const struct broker *broker, size_t wanted);
+#define RECEIPTS_MAX 2048            /* in one message; a receipt takes at most about RECEIPT_BYTES */
+#define RECEIPT_BYTES 512
 int net_send_to(struct broker *broker, const struct wire_peer *peer, const Reentry__Frame *frame);
 /* Which one thing is in a frame, without unpacking it: the field's number, or 0 for what is no Frame; and how many items a Publish has. */
 unsigned net_peek(const uint8_t *bytes, size_t n, size_t *ret_items);

@@ -227,7 +227,7 @@ static bool feed(struct broker *broker, struct session *session)
 		return false; /* an acknowledgement brings it back */
 	arena_reset(&broker->reading);
 	rc = core_deliveries(broker->core, session->agency->id, session->after, room < BATCH_MAX ? room : BATCH_MAX,
-	                     bytes < BATCH_BYTES ? bytes : BATCH_BYTES, &broker->reading, &items, &n);
+	                     net_batch(broker, bytes < BATCH_BYTES ? bytes : BATCH_BYTES), &broker->reading, &items, &n);
 	if (rc) {
 		unsigned held;
 

@@ -2,12 +2,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "broker/broker.h"
 #include "lib/daemon.h"
 #include "lib/log.h"
 #include "lib/pb.h"
 
+#define PATH_SIZE 4096
 #define WAITING_BYTES_MAX ((size_t)64 << 20)   /* of all sessions' frames that wait for their turn */
 
 /* --- endpoints ---------------------------------------------------------------------------------------------------------- */
@@ -46,18 +48,26 @@ static void drop_endpoint(struct broker *broker, size_t i)
 }
 
 /* CONTROL.endpoint, beside the control socket: who starts a broker with port "*" reads there what it became. */
-static int write_endpoints(struct broker *broker, struct err *err)
+static int endpoints_path(const struct broker *broker, char path[PATH_SIZE], struct err *err)
 {
 	const char *control = broker->config->file.broker.control;
 	size_t n = strlen(control);
-	struct buf text;
-	char path[4096];
-	int rc;
 
 	if (n > 5 && !strcmp(control + n - 5, ".sock"))
 		n -= 5;
-	if (snprintf(path, sizeof path, "%.*s.endpoint", (int)n, control) >= (int)sizeof path)
+	if (snprintf(path, PATH_SIZE, "%.*s.endpoint", (int)n, control) >= PATH_SIZE)
 		return err_set(err, ERR_INVALID, "%s: the path is too long", control);
+	return OK;
+}
+
+static int write_endpoints(struct broker *broker, struct err *err)
+{
+	struct buf text;
+	char path[PATH_SIZE];
+	int rc = endpoints_path(broker, path, err);
+
+	if (rc)
+		return rc;
 	buf_init(&text);
 	for (size_t i = 0; i < broker->n_endpoints; i++)
 		(void)buf_printf(&text, "%s\n", broker->endpoints[i].bound); /* an error stays in text.error */
@@ -89,6 +99,10 @@ int net_open(struct broker *broker, struct err *err)
 
 void net_close(struct broker *broker)
 {
+	char path[PATH_SIZE];
+
+	if (broker->server && !endpoints_path(broker, path, NULL))
+		(void)unlink(path); /* nobody listens there any more; gone already is fine */
 	for (size_t i = 0; i < broker->n_endpoints; i++) {
 		free(broker->endpoints[i].wanted);
 		free(broker->endpoints[i].bound);
@@ -224,6 +238,13 @@ int net_unpack(const struct wire_message *message, struct arena *arena, Reentry_
 }
 
 /* --- out ---------------------------------------------------------------------------------------------------------------- */
+
+size_t net_batch(const struct broker *broker, size_t wanted)
+{
+	const size_t part = (size_t)broker->config->file.limits.message_max / 4;
+
+	return wanted < part ? wanted : part;
+}
 
 int net_send_to(struct broker *broker, const struct wire_peer *peer, const Reentry__Frame *frame)
 {

@@ -61,7 +61,7 @@ static int show_timeline(struct broker *broker, struct session *session, struct 
 	if (rc)
 		return err_set(err, rc, "try later");
 	answer->items = items + query->at.index;
-	while (query->at.index < n && answer->n_items < ANSWER_MAX && bytes < ANSWER_BYTES) {
+	while (query->at.index < n && answer->n_items < ANSWER_MAX && bytes < net_batch(broker, ANSWER_BYTES)) {
 		bytes += items[query->at.index]->content.len;
 		answer->n_items++;
 		query->at.index++;

@@ -189,7 +189,7 @@ int replay_part(struct broker *broker, struct session *session, struct query *qu
 	answer->items = arena_alloc(&broker->reading, ANSWER_MAX * sizeof(Reentry__Delivery *));
 	if (!answer->items)
 		return err_set(err, ERR_NOMEM, "try later");
-	for (int looked = 0; looked < RECORDS_ROUND && answer->n_items < ANSWER_MAX && bytes < ANSWER_BYTES; looked++) {
+	for (int looked = 0; looked < RECORDS_ROUND && answer->n_items < ANSWER_MAX && bytes < net_batch(broker, ANSWER_BYTES); looked++) {
 		const uint64_t position = query->limit > query->at.given ? next_position(query) : 0;
 		struct core_record record;
 		Reentry__Delivery *item;

@@ -371,37 +371,54 @@ static void on_ping(struct broker *broker, struct session *session, const Reentr
 		session_lost(broker, session);
 }
 
+/* Receipts for n items, none of which was looked at. False: the connection is gone, or there is no memory (the agent offers them again). */
+static bool send_busy(struct broker *broker, struct session *session, Reentry__Publish__Item *const *items, size_t n)
+{
+	Reentry__Frame frame = REENTRY__FRAME__INIT;
+	Reentry__Receipts receipts = REENTRY__RECEIPTS__INIT;
+	Reentry__Receipt *room = arena_alloc(&broker->reading, n * sizeof *room);
+	char code[] = "busy", detail[] = "more is outstanding than the window allows; wait for receipts";
+
+	receipts.items = arena_alloc(&broker->reading, n * sizeof(Reentry__Receipt *));
+	if (!room || !receipts.items)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		reentry__receipt__init(&room[i]);
+		room[i].has_tag = items[i]->has_tag;
+		room[i].tag = items[i]->tag;
+		room[i].has_result = true;
+		room[i].result = REENTRY__OUTCOME__VALUE__REFUSED;
+		room[i].code = code;
+		room[i].detail = detail;
+		receipts.items[i] = &room[i];
+	}
+	receipts.n_items = n;
+	frame.receipts = &receipts;
+	broker->stats.busy += n;
+	if (!net_send(broker, session, &frame))
+		return true;
+	session_lost(broker, session); /* it floods and does not read: let it begin again */
+	return false;
+}
+
 /* Items beyond the window are answered at once, unread. */
 static void answer_busy(struct broker *broker, struct session *session, const struct wire_message *message)
 {
-	Reentry__Frame *in, out = REENTRY__FRAME__INIT;
-	Reentry__Receipts receipts = REENTRY__RECEIPTS__INIT;
+	const size_t max = net_batch(broker, RECEIPTS_MAX * RECEIPT_BYTES) / RECEIPT_BYTES;
+	Reentry__Frame *frame;
 	struct err err;
-	char code[] = "busy", detail[] = "more is outstanding than the window allows; wait for receipts";
+	size_t n;
 
-	if (net_unpack(message, &broker->reading, &in, &err)) {
+	arena_reset(&broker->reading);
+	if (net_unpack(message, &broker->reading, &frame, &err)) {
 		malformed(broker, session, &message->peer, &err);
 		return;
 	}
-	receipts.n_items = in->publish->n_items;
-	receipts.items = arena_alloc(&broker->reading, receipts.n_items * sizeof(Reentry__Receipt *));
-	for (size_t i = 0; receipts.items && i < receipts.n_items; i++) {
-		Reentry__Receipt *receipt = receipts.items[i] = arena_alloc(&broker->reading, sizeof *receipt);
-
-		if (!receipt)
-			return; /* unanswered: the agent offers it again */
-		reentry__receipt__init(receipt);
-		receipt->has_tag = in->publish->items[i]->has_tag;
-		receipt->tag = in->publish->items[i]->tag;
-		receipt->has_result = true;
-		receipt->result = REENTRY__OUTCOME__VALUE__REFUSED;
-		receipt->code = code;
-		receipt->detail = detail;
+	for (size_t i = 0; i < frame->publish->n_items; i += n) {
+		n = frame->publish->n_items - i < max ? frame->publish->n_items - i : max;
+		if (!send_busy(broker, session, frame->publish->items + i, n))
+			break;
 	}
-	broker->stats.busy += receipts.n_items;
-	out.receipts = &receipts;
-	if (receipts.items && net_send(broker, session, &out))
-		session_lost(broker, session); /* it floods and does not read: let it begin again */
 	arena_reset(&broker->reading);
 }
 

@@ -44,6 +44,7 @@ struct session {
 	bool active;                     /* in the ring of sessions that have input */
 	struct session *next_active;
 	size_t turn_first, turn_last;    /* operations of the present turn, as index + 1; 0: none */
+	size_t turn_n;                   /* how many */
 
 	/* out */
 	struct sent *sent;               /* unacknowledged, ascending; at most the window; NULL while none */

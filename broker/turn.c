@@ -14,7 +14,6 @@
 #define RECEIVE_ROUND 64             /* messages received between two rounds */
 #define FIRE_MAX 512                 /* cases whose timers fire in one turn */
 #define RETRIES 8                    /* operations that may fail before the rest of the turn is given up */
-#define RECEIPTS_MAX 2048            /* in one message */
 #define ARENA_SOFT ((size_t)48 << 20)   /* a turn that has used so much memory takes no more */
 #define STUCK_MS 1000
 
@@ -157,6 +156,7 @@ static int do_op(struct broker *broker, const struct op *wanted)
 		else
 			session->turn_first = turn->n_ops;
 		session->turn_last = turn->n_ops;
+		session->turn_n++;
 	}
 	if (left_out(turn, op))
 		return OK;
@@ -369,9 +369,10 @@ static void send_receipts(struct broker *broker, struct session *session, Reentr
 /* In the order of the items, some thousand in one message. */
 static void tell_session(struct broker *broker, struct session *session)
 {
+	const size_t most = net_batch(broker, RECEIPTS_MAX * RECEIPT_BYTES) / RECEIPT_BYTES, max = session->turn_n < most ? session->turn_n : most;
 	struct turn *turn = broker->turn;
-	Reentry__Receipt **items = arena_alloc(&turn->arena, RECEIPTS_MAX * sizeof(Reentry__Receipt *));
-	Reentry__Receipt *room = arena_alloc(&turn->arena, RECEIPTS_MAX * sizeof *room);
+	Reentry__Receipt **items = arena_alloc(&turn->arena, max * sizeof(Reentry__Receipt *));
+	Reentry__Receipt *room = arena_alloc(&turn->arena, max * sizeof *room);
 	size_t n = 0;
 
 	if (!items || !room) {
@@ -385,7 +386,7 @@ static void tell_session(struct broker *broker, struct session *session)
 			continue;
 		fill_receipt(broker, op, &room[n]);
 		items[n] = &room[n];
-		if (++n == RECEIPTS_MAX) {
+		if (++n == max) {
 			send_receipts(broker, session, items, n);
 			n = 0;
 		}
@@ -400,7 +401,7 @@ static void tell(struct broker *broker)
 
 		if (session->turn_first && broker->turn->n_items)
 			tell_session(broker, session);
-		session->turn_first = session->turn_last = 0;
+		session->turn_first = session->turn_last = session->turn_n = 0;
 	}
 }
 

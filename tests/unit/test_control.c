@@ -20,7 +20,7 @@
 struct scene {
 	struct loop *loop;
 	struct control *control;
-	char directory[64], path[128];
+	char directory[64], path[96];
 	struct control_call *call;
 	char asked[8][64];
 	int n_asked, n_gone, n_drained;
