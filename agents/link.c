@@ -357,13 +357,13 @@ int link_open(struct agent *agent, struct err *err)
 void link_close(struct agent *agent)
 {
 	struct link *link = &agent->link;
-	if (link->wire == NULL)
-		return;
-	loop_timer_stop(agent->loop, &link->beat);
-	loop_timer_stop(agent->loop, &link->retry);
-	wire_client_free(link->client);
-	wire_free(link->wire);
+	if (link->wire != NULL) {
+		loop_timer_stop(agent->loop, &link->beat);
+		loop_timer_stop(agent->loop, &link->retry);
+		wire_client_free(link->client);
+		wire_free(link->wire);
+		arena_release(&link->arena);
+	}
 	free(link->acks);
-	arena_release(&link->arena);
 	*link = (struct link){0};
 }
