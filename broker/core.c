@@ -7,15 +7,16 @@
 
 #include "broker/core_internal.h"
 
-static const char *const tables[] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related", NULL };
-static const char *const key_tables[] = { "keys", NULL };
+const char *const core_tables[] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related", "checkpoints", "erasures", NULL };
+const char *const key_tables[] = { "keys", NULL };
+_Static_assert(sizeof core_tables / sizeof *core_tables == T_COUNT + 1, "a name for each table");
 
 #define KEYS_SIZE_MAX ((size_t)16 << 30)
 #define CONTEXT "reentry1"
 
 static int open_stores(const struct core_options *options, struct core *core, struct err *err)
 {
-	struct db_options db = { .size_max = options->size_max, .reserve = options->reserve, .volatile_store = options->volatile_store, .tables = tables };
+	struct db_options db = { .size_max = options->size_max, .reserve = options->reserve, .volatile_store = options->volatile_store, .tables = core_tables };
 	struct db_options keys = { .size_max = options->volatile_store ? options->size_max : KEYS_SIZE_MAX, .volatile_store = options->volatile_store, .tables = key_tables };
 	char dir[4096];
 	int error = db_open(options->dir, &db, &core->db, err);
@@ -29,12 +30,42 @@ static int open_stores(const struct core_options *options, struct core *core, st
 	return db_open(dir, &keys, &core->keys, err);
 }
 
+static const char format_name[] = "format";
+
+/* A store says of what format it is from its first turn on. */
+static int format_check(struct core *core, struct err *err)
+{
+	struct db_value value;
+	struct db_txn txn;
+	int error = db_begin_read(core->db, &txn);
+
+	if (!error)
+		error = db_get(&txn, T_META, format_name, sizeof format_name, &value);
+	if (!error && (value.n != 1 || *(const uint8_t *)value.bytes != STORE_FORMAT))
+		error = err_set(err, ERR_INVALID, "the store is of another format than this program's (%d): use the version that it belongs to, or migrate it", STORE_FORMAT);
+	else if (error == ERR_NOTFOUND && core->last)
+		error = err_set(err, ERR_INVALID, "the store was made by a version before formats were numbered: it cannot be used any more");
+	db_abort(&txn);
+	return error == ERR_NOTFOUND ? OK : error;
+}
+
+static int format_mark(struct core *core)
+{
+	static const uint8_t format = STORE_FORMAT;
+
+	return db_put(&core->txn, T_META, format_name, sizeof format_name, &format, 1);
+}
+
 static int core_load(struct core *core, struct err *err)
 {
 	int error = log_last(core);
 
+	if (!error && (error = format_check(core, err)) == ERR_INVALID)
+		return error;
 	if (!error)
 		error = rebuild_resume(core);
+	if (!error)
+		error = checkpoints_load(core);
 	if (!error)
 		error = agencies_load(core);
 	if (!error)
@@ -159,7 +190,9 @@ int core_begin(struct core *core, moment now)
 	core->low_known = false;
 	core->in_turn = true;
 	core->now = now;
-	if (!core->config_current && !core->shadow)
+	if (!core->committed)
+		error = format_mark(core);
+	if (!error && !core->config_current && !core->shadow)
 		error = policy_record(core);
 	if (error)
 		core_rollback(core);
@@ -176,6 +209,7 @@ void core_rollback(struct core *core)
 	agencies_rollback(core);
 	core->last = core->committed;
 	nodes_rollback(core);
+	core->issued = core->issued_committed;
 	forget_turn(core);
 }
 
@@ -209,6 +243,7 @@ int core_commit(struct core *core)
 		core->recorded_at = core->now;
 	core->committed = core->last;
 	nodes_commit(core);
+	core->issued_committed = core->issued;
 	core->n_agencies_committed = core->n_agencies;
 	core->config_current = true;
 	forget_turn(core);

@@ -12,6 +12,7 @@
 #include "lib/arena.h"
 #include "lib/clock.h"
 #include "lib/err.h"
+#include "lib/note.h"
 #include "lib/tree.h"
 #include "proto/wire.pb-c.h"
 #include "rules/policy.h"
@@ -102,6 +103,22 @@ int core_root(struct core *core, uint64_t size, struct tree_head *ret_head);
 int core_consistency(struct core *core, uint64_t old_size, uint64_t new_size, struct tree_proof *ret_proof);
 /* That the record at `position` (leaf position − 1) is in the log of that size. ERR_INVALID unless 1 <= position <= size. */
 int core_inclusion(struct core *core, uint64_t position, uint64_t size, struct tree_proof *ret_proof);
+
+/* --- checkpoints: signed notes over the committed tree (docs/audit.md) ----------------------------------------------------- */
+
+/* The log's name, and that of the key that signs for it: urn:nld:oin:<OIN of the broker>:systeem:<its id>. */
+void core_origin(const struct core *core, char ret_origin[NOTE_NAME_MAX + 1]);
+/* Whether the log has grown by more than the record of the last checkpoint, and that one is `interval` ms old. */
+bool core_checkpoint_due(const struct core *core, moment now, int64_t interval);
+/* In a turn. Signs the log as it was committed before this turn, and appends the CHECKPOINT record. *ret_note (in the arena) may be told once core_commit has returned OK.
+ * Where nothing has been added since the last one, that one again and no record. ERR_DENIED: the core has no signing seed. ERR_NOTFOUND: the log is empty. */
+int core_checkpoint(struct core *core, struct arena *arena, const char **ret_note);
+/* Between turns: the last one, with the cosignatures that have come in; the latest that all these witnesses have cosigned. ERR_NOTFOUND. */
+int core_checkpoint_last(struct core *core, struct arena *arena, uint64_t *ret_size, const char **ret_note);
+int core_checkpoint_cosigned(struct core *core, const struct note_key *witnesses, size_t n, struct arena *arena, uint64_t *ret_size, const char **ret_note);
+/* In a turn: an agent's cosignature (a Cosign frame). key: kind NOTE_COSIGNATURE, named by the agency's id, with the public signing key of the connection's key pair. Not on the record, but kept with
+ * the checkpoint. OK also when it had signed before. ERR_INVALID (no such note), ERR_DENIED (the signature does not hold), ERR_NOTFOUND (no such checkpoint is kept). */
+int core_cosign(struct core *core, const struct note_key *key, const char *note, size_t n, struct err *err);
 
 /* --- rebuild (design.md 1) ------------------------------------------------------------------------------------------------ */
 

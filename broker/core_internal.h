@@ -8,7 +8,10 @@
 #include "lib/tree.h"
 
 /* Tables of the store; docs/durability.md tells key and value of each. */
-enum { T_LOG, T_TREE, T_META, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED, T_COUNT };
+enum { T_LOG, T_TREE, T_META, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED, T_CHECKPOINTS, T_ERASURES, T_COUNT };
+extern const char *const core_tables[];  /* their names, NULL-terminated */
+extern const char *const key_tables[];   /* of the key environment: keys */
+#define STORE_FORMAT 1            /* of what lies in these tables; another one is refused at open */
 
 #define CASE_BUCKETS 2048         /* of the turn's table of touched cases */
 #define KEY_CACHE 4096            /* opened case keys kept in memory, direct-mapped */
@@ -35,6 +38,9 @@ struct loaded {
 /* Nodes of a tier of the tree that this turn has completed, in order. */
 struct tier_nodes { uint8_t (*hashes)[HASH_SIZE]; size_t n, room; };
 
+/* The last checkpoint: the size it is over, and the position and time of its record. size 0: none yet. */
+struct issued { uint64_t size, position; moment at; };
+
 struct agency_entry { char id[33]; bool touched; };
 
 struct core {
@@ -51,6 +57,7 @@ struct core {
 	uint64_t last, epoch;         /* last position appended */
 	uint64_t committed;
 	struct tree tree, tree_committed; /* over what is appended, and over what is committed */
+	struct issued issued, issued_committed;
 	moment recorded_at;           /* of the last record */
 	uint64_t clock_jumps;
 	bool full, config_current;
@@ -81,6 +88,9 @@ void keys_rollback(struct core *core);
 /* --- core_log.c ------------------------------------------------------------------------------------------------------------ */
 /* Appends one record: fills position, time and epoch into the header, seals the body. class 0: under the broker's own key. */
 int log_append(struct core *core, Reentry__Header *header, const void *body, size_t body_n);
+/* What is in Header.commitment, and the salt in it: whoever is given the salt of a record and its opened body can check the one against the other, and learns of no other record. */
+void log_salt(const uint8_t key[KEY_SIZE], uint64_t position, uint8_t ret_salt[KEY_SIZE]);
+void log_commitment(const uint8_t salt[KEY_SIZE], const void *body, size_t body_n, uint8_t ret_commitment[HASH_SIZE]);
 /* Reads and checks one; txn: read or write. The parts are borrowed from the arena. */
 int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct arena *arena, struct core_record *ret_record);
 int log_leaf(struct db_txn *txn, uint64_t position, uint8_t ret_hash[HASH_SIZE]); /* as stored, not checked */
@@ -95,6 +105,13 @@ void nodes_rollback(struct core *core);
 void nodes_release(struct core *core);
 struct tree_store nodes_stored(struct db_txn *txn);           /* nodes of what is committed (or flushed, in the write transaction) */
 uint64_t nodes_count(uint64_t size, unsigned tier);           /* nodes of that tier in a tree of that size */
+
+/* --- core_checkpoint.c ------------------------------------------------------------------------------------------------------- */
+int checkpoints_load(struct core *core);                      /* at open */
+/* What a CHECKPOINT record puts into the table, live and in a rebuild. */
+int checkpoint_project(struct core *core, uint64_t position, moment at, const char *note);
+int checkpoint_find(struct core *core, struct db_txn *txn, uint64_t size, struct arena *arena, const char **ret_note);
+bool checkpoint_signed_by(const char *note, const struct note_key *key);
 
 /* --- core_policy.c ------------------------------------------------------------------------------------------------------- */
 int policy_record(struct core *core);                          /* a CONFIG record, if the effective configuration is not the last one recorded */

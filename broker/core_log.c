@@ -38,8 +38,33 @@ static int body_key(struct core *core, const Reentry__Header *header, bool make,
 	return OK;
 }
 
+void log_salt(const uint8_t key[KEY_SIZE], uint64_t position, uint8_t ret_salt[KEY_SIZE])
+{
+	crypt_derive(key, "bodysalt", position, ret_salt);
+}
+
+void log_commitment(const uint8_t salt[KEY_SIZE], const void *body, size_t body_n, uint8_t ret_commitment[HASH_SIZE])
+{
+	struct crypt_part parts[] = { { salt, KEY_SIZE }, { body, body_n } };
+
+	crypt_sha256_parts(parts, 2, ret_commitment);
+}
+
+static void commit_to(Reentry__Header *header, const uint8_t key[KEY_SIZE], const void *body, size_t body_n, uint8_t commitment[HASH_SIZE])
+{
+	uint8_t salt[KEY_SIZE];
+
+	header->has_commitment = body_n != 0;
+	header->commitment = (ProtobufCBinaryData){ HASH_SIZE, commitment };
+	if (body_n == 0)
+		return;
+	log_salt(key, header->position, salt);
+	log_commitment(salt, body, body_n, commitment);
+}
+
 int log_append(struct core *core, Reentry__Header *header, const void *body, size_t body_n)
 {
+	uint8_t commitment[HASH_SIZE];
 	size_t header_n, sealed_n = body_n + SEAL_OVERHEAD;
 	const uint8_t *key = NULL;
 	uint8_t *value, leaf[HASH_SIZE];
@@ -54,6 +79,7 @@ int log_append(struct core *core, Reentry__Header *header, const void *body, siz
 	error = body_key(core, header, true, &key);
 	if (error)
 		return error;
+	commit_to(header, key, body, body_n, commitment);
 	header_n = reentry__header__get_packed_size(header);
 	error = db_put_room(&core->txn, T_LOG, at, db_key(at, "q", header->position), PREFIX + header_n + sealed_n, &room);
 	if (error)
@@ -65,6 +91,7 @@ int log_append(struct core *core, Reentry__Header *header, const void *body, siz
 	crypt_seal(key, body, body_n, value + PREFIX, header_n, value + PREFIX + header_n);
 	leaf_hash(value + PREFIX, header_n, value + PREFIX + header_n, sealed_n, leaf);
 	memcpy(value, leaf, HASH_SIZE); /* the room is LMDB's, and gone with the next put */
+	header->has_commitment = false; /* its memory ends here */
 	error = nodes_add(core, leaf);
 	if (!error)
 		core->last++;

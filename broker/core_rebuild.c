@@ -12,7 +12,6 @@
 #define COPY_BATCH 10000          /* pairs taken over in one transaction */
 #define SCRATCH_SIZE ((size_t)1 << 36)
 
-static const char *const tables[] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related", NULL };
 static const char rebuilding[] = "rebuilding";
 
 /* --- one record ------------------------------------------------------------------------------------------------------------- */
@@ -96,6 +95,18 @@ static int fold_config(struct core *core, const struct core_record *record)
 	return error ? error : policy_apply(core);
 }
 
+static int fold_checkpoint(struct core *core, const struct core_record *record)
+{
+	Reentry__CheckpointRecord *stored;
+	void *message = NULL;
+	int error = pb_unpack_own(&reentry__checkpoint_record__descriptor, record->body, record->body_n, &core->arena, &message);
+
+	stored = message;
+	if (!error && !stored->note)
+		error = ERR_CORRUPT;
+	return error ? error : checkpoint_project(core, record->header->position, record->header->recorded_at, stored->note);
+}
+
 static int fold_leaf(struct core *to, struct db_txn *read, uint64_t position)
 {
 	uint8_t leaf[HASH_SIZE];
@@ -129,6 +140,8 @@ static int fold(struct core *from, struct core *to, struct db_txn *read, uint64_
 		return fold_acked(to, record.header);
 	case REENTRY__RECORD_KIND__VALUE__CONFIG:
 		return fold_config(to, &record);
+	case REENTRY__RECORD_KIND__VALUE__CHECKPOINT:
+		return fold_checkpoint(to, &record);
 	default:
 		return OK;
 	}
@@ -176,7 +189,7 @@ static void scratch_remove(const struct core *live)
 
 static int shadow_make(struct core *live, struct core **ret_shadow, struct err *err)
 {
-	struct db_options options = { .size_max = SCRATCH_SIZE, .volatile_store = true, .tables = tables };
+	struct db_options options = { .size_max = SCRATCH_SIZE, .volatile_store = true, .tables = core_tables };
 	struct core *core = calloc(1, sizeof *core);
 	char path[4200];
 

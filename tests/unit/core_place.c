@@ -57,6 +57,7 @@ void place_open(struct core_place *place)
 {
 	struct core_options options = {
 		.dir = place->dir, .keys_dir = place->keys, .size_max = place->size_max, .reserve = place->reserve, .volatile_store = true, .master_key = place->master,
+		.signing_seed = place->signing,
 	};
 
 	if (core_open(&options, &place->config->policy, place->config->policy_text, &place->core, &place->err))
@@ -88,6 +89,7 @@ int core_place_make(void **state)
 	(void)snprintf(place->dir, sizeof place->dir, "%s/store", place->root);
 	(void)snprintf(place->keys, sizeof place->keys, "%s/keys", place->root);
 	memset(place->master, 7, sizeof place->master);
+	memset(place->signing, 9, sizeof place->signing);
 	place->size_max = (size_t)64 << 20;
 	place->reserve = 65536;
 	place->now = place_moment("2027-02-01T10:00:00+01:00");

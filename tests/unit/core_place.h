@@ -7,7 +7,7 @@
 
 struct core_place {
 	char root[64], dir[80], keys[80];
-	uint8_t master[KEY_SIZE];
+	uint8_t master[KEY_SIZE], signing[KEY_SIZE];
 	size_t size_max, reserve;
 	struct broker_config *config, *old_config;
 	struct core *core;

@@ -1,0 +1,295 @@
+/* Checkpoints: signed notes (C2SP signed-note and tlog-checkpoint) over the committed tree. A checkpoint is issued within a turn and speaks of the log as it was before that turn;
+ * its own record comes behind what it speaks of, and is covered by the next one. So nothing is signed that a crash could still undo, and signing begets no signing:
+ * a log that has grown by nothing but the last CHECKPOINT record is not worth another.
+ * Table: size (8 bytes) → position of the record (8), its time (8), the note with the cosignatures that have come in since. The latest CHECKPOINTS_KEPT are kept; all stay in the log. */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/core_internal.h"
+#include "lib/note.h"
+#include "lib/pb.h"
+
+#define CHECKPOINTS_KEPT 1024
+#define PREFIX 16
+
+static uint64_t get64(const uint8_t *bytes)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < 8; i++)
+		n = n << 8 | bytes[i];
+	return n;
+}
+
+static void put64(uint8_t *bytes, uint64_t n)
+{
+	for (int i = 0; i < 8; i++)
+		bytes[i] = (uint8_t)(n >> (56 - 8 * i));
+}
+
+int checkpoints_load(struct core *core)
+{
+	struct db_value key, value;
+	struct db_txn txn;
+	int error = db_begin_read(core->db, &txn);
+
+	core->issued = (struct issued){ .at = MOMENT_NONE };
+	if (!error)
+		error = db_last(&txn, T_CHECKPOINTS, &key, &value);
+	if (!error && (key.n != 8 || value.n <= PREFIX))
+		error = ERR_CORRUPT;
+	if (!error) {
+		const uint8_t *bytes = value.bytes;
+
+		core->issued = (struct issued){ get64(key.bytes), get64(bytes), (moment)get64(bytes + 8) };
+	}
+	db_abort(&txn);
+	core->issued_committed = core->issued;
+	return error == ERR_NOTFOUND ? OK : error;
+}
+
+void core_origin(const struct core *core, char ret_origin[NOTE_NAME_MAX + 1])
+{
+	(void)snprintf(ret_origin, NOTE_NAME_MAX + 1, "urn:nld:oin:%s:systeem:%s", core->policy->broker_oin, core->policy->broker_id); /* both are bounded: 20 and 32 */
+}
+
+bool core_checkpoint_due(const struct core *core, moment now, int64_t interval)
+{
+	if (!core->signs || core->committed <= core->issued.size + (core->issued.position != 0))
+		return false;
+	return core->issued.at == MOMENT_NONE || now - core->issued.at >= interval;
+}
+
+/* --- issuing ------------------------------------------------------------------------------------------------------------- */
+
+static int put_note(struct core *core, const struct issued *issued, const void *note, size_t n)
+{
+	uint8_t key[DB_KEY_MAX];
+	void *room;
+	int error = db_put_room(&core->txn, T_CHECKPOINTS, key, db_key(key, "q", issued->size), PREFIX + n, &room);
+	uint8_t *value = room;
+
+	if (error)
+		return error;
+	put64(value, issued->position);
+	put64(value + 8, (uint64_t)issued->at);
+	memcpy(value + PREFIX, note, n);
+	return OK;
+}
+
+/* One goes where one comes: the table stays as long as it is. */
+static int drop_oldest(struct core *core)
+{
+	struct db_cursor cursor;
+	uint64_t n = 0;
+	int error = db_count(&core->txn, T_CHECKPOINTS, &n);
+
+	if (error || n <= CHECKPOINTS_KEPT)
+		return error;
+	error = db_cursor_open(&core->txn, T_CHECKPOINTS, &cursor);
+	if (error)
+		return error;
+	if (db_seek(&cursor, NULL, 0, 0))
+		error = db_cursor_del(&cursor);
+	db_cursor_close(&cursor);
+	return error;
+}
+
+int checkpoint_project(struct core *core, uint64_t position, moment at, const char *note)
+{
+	struct checkpoint checkpoint;
+	const char *end = strstr(note, "\n\n");
+	int error = end ? checkpoint_read(note, (size_t)(end + 1 - note), &checkpoint, NULL) : ERR_CORRUPT;
+
+	if (error)
+		return ERR_CORRUPT;
+	core->issued = (struct issued){ checkpoint.size, position, at };
+	error = put_note(core, &core->issued, note, strlen(note));
+	return error ? error : drop_oldest(core);
+}
+
+static int write_note(struct core *core, struct buf *note)
+{
+	struct checkpoint checkpoint = { .size = core->tree_committed.size };
+	char name[NOTE_NAME_MAX + 1];
+	struct note_signer signer = { .name = name, .kind = NOTE_ED25519, .seed = core->signing_seed };
+	int error;
+
+	core_origin(core, name);
+	memcpy(checkpoint.origin, name, sizeof name);
+	tree_root(&core->tree_committed, checkpoint.root);
+	error = checkpoint_write(note, &checkpoint, NULL);
+	return error ? error : note_sign(note, &signer, NULL);
+}
+
+static int record_note(struct core *core, char *note)
+{
+	Reentry__Header header = REENTRY__HEADER__INIT;
+	Reentry__CheckpointRecord body = REENTRY__CHECKPOINT_RECORD__INIT;
+	uint8_t *bytes = NULL;
+	size_t n = 0;
+	int error;
+
+	body.note = note;
+	header.has_kind = true;
+	header.kind = REENTRY__RECORD_KIND__VALUE__CHECKPOINT;
+	header.agency = (char *)(uintptr_t)core->policy->broker_id;
+	error = pb_pack(&body, &core->arena, &bytes, &n);
+	if (!error)
+		error = log_append(core, &header, bytes, n);
+	return error ? error : checkpoint_project(core, core->last, core->now, note);
+}
+
+int core_checkpoint(struct core *core, struct arena *arena, const char **ret_note)
+{
+	struct buf note;
+	char *text;
+	int error;
+
+	if (!core->signs)
+		return ERR_DENIED;
+	if (core->tree_committed.size <= core->issued.size + (core->issued.position != 0))
+		return core->issued.size ? checkpoint_find(core, &core->txn, core->issued.size, arena, ret_note) : ERR_NOTFOUND;
+	buf_init(&note);
+	error = write_note(core, &note);
+	text = error ? NULL : arena_strdup(arena, (const char *)note.bytes);
+	buf_release(&note);
+	if (!error && !text)
+		error = ERR_NOMEM;
+	*ret_note = text;
+	return error ? error : record_note(core, text);
+}
+
+/* --- stored ones ----------------------------------------------------------------------------------------------------------- */
+
+int checkpoint_find(struct core *core, struct db_txn *txn, uint64_t size, struct arena *arena, const char **ret_note)
+{
+	uint8_t key[DB_KEY_MAX];
+	struct db_value value;
+	char *text;
+	int error = db_get(txn, T_CHECKPOINTS, key, db_key(key, "q", size), &value);
+
+	(void)core;
+	if (error || value.n <= PREFIX)
+		return error ? error : ERR_CORRUPT;
+	text = arena_alloc(arena, value.n - PREFIX + 1);
+	if (!text)
+		return ERR_NOMEM;
+	memcpy(text, (const uint8_t *)value.bytes + PREFIX, value.n - PREFIX);
+	*ret_note = text;
+	return OK;
+}
+
+int core_checkpoint_last(struct core *core, struct arena *arena, uint64_t *ret_size, const char **ret_note)
+{
+	struct db_txn txn;
+	int error = core->issued_committed.size ? db_begin_read(core->db, &txn) : ERR_NOTFOUND;
+
+	if (error)
+		return error;
+	*ret_size = core->issued_committed.size;
+	error = checkpoint_find(core, &txn, *ret_size, arena, ret_note);
+	db_abort(&txn);
+	return error;
+}
+
+bool checkpoint_signed_by(const char *note, const struct note_key *key)
+{
+	struct note parsed;
+	struct note_seen seen = { false, 0 };
+
+	return note_read(note, strlen(note), &parsed, NULL) == OK && note_verify(&parsed, key, 1, &seen, NULL) == OK && seen.verified;
+}
+
+int core_checkpoint_cosigned(struct core *core, const struct note_key *witnesses, size_t n, struct arena *arena, uint64_t *ret_size, const char **ret_note)
+{
+	struct db_cursor cursor;
+	struct db_txn txn;
+	int error = db_begin_read(core->db, &txn);
+	bool found = false;
+
+	if (error)
+		return error;
+	error = db_cursor_open(&txn, T_CHECKPOINTS, &cursor);
+	for (bool more = !error && db_seek_last(&cursor, NULL, 0); more && !found && !error; more = db_prev(&cursor)) {
+		*ret_size = cursor.key.n == 8 ? get64(cursor.key.bytes) : 0;
+		error = checkpoint_find(core, &txn, *ret_size, arena, ret_note);
+		found = !error;
+		for (size_t i = 0; i < n && found; i++)
+			found = checkpoint_signed_by(*ret_note, &witnesses[i]);
+	}
+	db_cursor_close(&cursor);
+	if (!error)
+		error = txn.error ? txn.error : found ? OK : ERR_NOTFOUND;
+	db_abort(&txn);
+	return error;
+}
+
+/* --- witnesses --------------------------------------------------------------------------------------------------------------- */
+
+/* Of what came in only the line of that key, so that nobody can fill the store with signatures of others. */
+static int only_line_of(const struct note *note, const struct note_key *key, struct buf *out)
+{
+	uint32_t id = note_key_id(key->name, key->kind, key->public_key);
+	struct note_line line;
+	size_t at = 0, start = 0;
+
+	(void)buf_add(out, note->text, note->text_n); /* errors stay in out; so below */
+	(void)buf_text(out, "\n");
+	for (; note_next(note, &at, &line); start = at)
+		if (line.key_id == id && line.name_n == strlen(key->name) && memcmp(line.name, key->name, line.name_n) == 0)
+			return buf_add(out, note->lines + start, at - start);
+	return ERR_DENIED;
+}
+
+static int merge(struct core *core, const struct issued *issued, const char *ours, const struct buf *line, struct err *err)
+{
+	struct buf merged;
+	int error;
+
+	buf_init(&merged);
+	error = buf_text(&merged, ours);
+	if (!error)
+		error = note_merge(&merged, (const char *)line->bytes, line->n, err);
+	if (!error)
+		error = put_note(core, issued, merged.bytes, merged.n);
+	buf_release(&merged);
+	return error;
+}
+
+int core_cosign(struct core *core, const struct note_key *key, const char *note, size_t n, struct err *err)
+{
+	struct checkpoint checkpoint;
+	struct issued issued;
+	struct db_value value;
+	struct note_seen seen = { false, 0 };
+	struct note parsed;
+	struct buf line;
+	const char *ours;
+	uint8_t at[DB_KEY_MAX];
+	int error = note_read(note, n, &parsed, err);
+
+	if (!error)
+		error = checkpoint_read(parsed.text, parsed.text_n, &checkpoint, err);
+	if (error)
+		return error;
+	error = note_verify(&parsed, key, 1, &seen, err);
+	if (!error)
+		error = db_get(&core->txn, T_CHECKPOINTS, at, db_key(at, "q", checkpoint.size), &value);
+	if (error == ERR_NOTFOUND)
+		return err_set(err, ERR_NOTFOUND, "there is no checkpoint over %llu records here", (unsigned long long)checkpoint.size);
+	if (!error && value.n <= PREFIX)
+		error = ERR_CORRUPT;
+	if (error)
+		return error;
+	issued = (struct issued){ checkpoint.size, get64(value.bytes), (moment)get64((const uint8_t *)value.bytes + 8) };
+	error = checkpoint_find(core, &core->txn, checkpoint.size, &core->arena, &ours);
+	if (error || checkpoint_signed_by(ours, key))
+		return error; /* it has signed before */
+	buf_init(&line);
+	error = only_line_of(&parsed, key, &line);
+	if (!error)
+		error = line.error ? line.error : merge(core, &issued, ours, &line, err);
+	buf_release(&line);
+	return error;
+}
