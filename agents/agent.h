@@ -223,9 +223,9 @@ int delivery_event(const Reentry__Delivery *delivery, struct arena *arena, struc
 /* --- slot.c: which slot an event is a version of, for folding (domain.md 3.3) -------------------------------------- */
 
 enum slot_part {
-	SLOT_NONE,
-	SLOT_VERSION,                   /* supersedes everything older of its slot */
-	SLOT_NOTICE,                    /* about the current version: supersedes older notices */
+	FOLD_NONE,
+	FOLD_VERSION,                   /* supersedes everything older of its slot */
+	FOLD_NOTICE,                    /* about the current version: supersedes older notices */
 };
 #define SLOT_NAME_SIZE 160
 /* Writes "release", "need:HOUSING", "handover:H-1" … data: the payload, or NULL. */

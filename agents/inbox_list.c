@@ -133,13 +133,13 @@ static int fold(struct inbox_line *lines, size_t n, struct arena *arena)
 		struct inbox_line *line = sorted[i];
 		if (i == 0 || strcmp(line->subject, sorted[i - 1]->subject) != 0 || strcmp(line->slot, sorted[i - 1]->slot) != 0)
 			version = notice = NULL;
-		if (line->part == SLOT_NONE)
+		if (line->part == FOLD_NONE)
 			continue;
-		struct inbox_line *over = version != NULL ? version : line->part == SLOT_NOTICE ? notice : NULL;
+		struct inbox_line *over = version != NULL ? version : line->part == FOLD_NOTICE ? notice : NULL;
 		if (over != NULL) {
 			line->superseded = true;
 			over->folded++;
-		} else if (line->part == SLOT_VERSION) {
+		} else if (line->part == FOLD_VERSION) {
 			version = line;
 		} else {
 			notice = line;

@@ -86,42 +86,42 @@ static const struct slot_row {
 	enum slot_part part;
 	const char *slot, *key;
 } rows[] = {
-	{"release.date-set", SLOT_VERSION, "release", NULL},
-	{"release.date-unknown", SLOT_VERSION, "release", NULL},
-	{"release.ordered", SLOT_VERSION, "release", NULL},
-	{"release.approaching", SLOT_NOTICE, "release", NULL},
-	{"release.still-unknown", SLOT_NOTICE, "release", NULL},
-	{"sentence.execution-planned", SLOT_VERSION, "start", "sanction"},
-	{"start.approaching", SLOT_NOTICE, "start", "sanction"},
-	{"destination.changed", SLOT_VERSION, "destination", NULL},
-	{"destination.unassigned", SLOT_NOTICE, "destination", NULL},
-	{"need.screened", SLOT_VERSION, "need", "need"},
-	{"need.status-changed", SLOT_VERSION, "need", "need"},
-	{"care.arranged", SLOT_VERSION, "need", "need"},
-	{"care.ended", SLOT_VERSION, "need", "need"},
-	{"housing.", SLOT_VERSION, "need", "=HOUSING"},
-	{"tenancy.at-risk", SLOT_VERSION, "need", "=HOUSING"},
-	{"identity.arranged", SLOT_VERSION, "need", "=IDENTITY"},
-	{"income.", SLOT_VERSION, "need", "=INCOME"},
-	{"insurance.restored", SLOT_VERSION, "need", "=INSURANCE"},
-	{"debt.", SLOT_VERSION, "need", "=DEBT"},
-	{"work.", SLOT_VERSION, "need", "=WORK"},
-	{"education.", SLOT_VERSION, "need", "=EDUCATION"},
-	{"volunteer.", SLOT_VERSION, "need", "=NETWORK"},
-	{"family.plan-agreed", SLOT_VERSION, "need", "=FAMILY"},
-	{"gap.detected", SLOT_VERSION, "gap", "need"},
-	{"gap.closed", SLOT_VERSION, "gap", "need"},
+	{"release.date-set", FOLD_VERSION, "release", NULL},
+	{"release.date-unknown", FOLD_VERSION, "release", NULL},
+	{"release.ordered", FOLD_VERSION, "release", NULL},
+	{"release.approaching", FOLD_NOTICE, "release", NULL},
+	{"release.still-unknown", FOLD_NOTICE, "release", NULL},
+	{"sentence.execution-planned", FOLD_VERSION, "start", "sanction"},
+	{"start.approaching", FOLD_NOTICE, "start", "sanction"},
+	{"destination.changed", FOLD_VERSION, "destination", NULL},
+	{"destination.unassigned", FOLD_NOTICE, "destination", NULL},
+	{"need.screened", FOLD_VERSION, "need", "need"},
+	{"need.status-changed", FOLD_VERSION, "need", "need"},
+	{"care.arranged", FOLD_VERSION, "need", "need"},
+	{"care.ended", FOLD_VERSION, "need", "need"},
+	{"housing.", FOLD_VERSION, "need", "=HOUSING"},
+	{"tenancy.at-risk", FOLD_VERSION, "need", "=HOUSING"},
+	{"identity.arranged", FOLD_VERSION, "need", "=IDENTITY"},
+	{"income.", FOLD_VERSION, "need", "=INCOME"},
+	{"insurance.restored", FOLD_VERSION, "need", "=INSURANCE"},
+	{"debt.", FOLD_VERSION, "need", "=DEBT"},
+	{"work.", FOLD_VERSION, "need", "=WORK"},
+	{"education.", FOLD_VERSION, "need", "=EDUCATION"},
+	{"volunteer.", FOLD_VERSION, "need", "=NETWORK"},
+	{"family.plan-agreed", FOLD_VERSION, "need", "=FAMILY"},
+	{"gap.detected", FOLD_VERSION, "gap", "need"},
+	{"gap.closed", FOLD_VERSION, "gap", "need"},
 	/* What asks for something must not hide the offer that it is about. */
-	{"handover.reminder", SLOT_NOTICE, "handover", "handover"},
-	{"handover.escalated", SLOT_NOTICE, "handover", "handover"},
-	{"handover.reconfirm", SLOT_NOTICE, "handover", "handover"},
-	{"handover.info-requested", SLOT_NOTICE, "handover", "handover"},
-	{"handover.info-given", SLOT_NOTICE, "handover", "handover"},
-	{"handover.", SLOT_VERSION, "handover", "handover"},
-	{"community-service.hours-booked", SLOT_VERSION, "booking", "booking"},
-	{"supervision.contact-planned", SLOT_VERSION, "contact", "sanction"},
-	{"supervision.contact-overdue", SLOT_NOTICE, "contact", "sanction"},
-	{"case.snapshot", SLOT_VERSION, "snapshot", NULL},
+	{"handover.reminder", FOLD_NOTICE, "handover", "handover"},
+	{"handover.escalated", FOLD_NOTICE, "handover", "handover"},
+	{"handover.reconfirm", FOLD_NOTICE, "handover", "handover"},
+	{"handover.info-requested", FOLD_NOTICE, "handover", "handover"},
+	{"handover.info-given", FOLD_NOTICE, "handover", "handover"},
+	{"handover.", FOLD_VERSION, "handover", "handover"},
+	{"community-service.hours-booked", FOLD_VERSION, "booking", "booking"},
+	{"supervision.contact-planned", FOLD_VERSION, "contact", "sanction"},
+	{"supervision.contact-overdue", FOLD_NOTICE, "contact", "sanction"},
+	{"case.snapshot", FOLD_VERSION, "snapshot", NULL},
 };
 
 static bool is_of(const struct slot_row *row, const char *type)
@@ -148,11 +148,11 @@ enum slot_part slot_of(const Reentry__Event *event, const void *data, char ret_n
 			continue;
 		const char *key = rows[i].key != NULL ? key_of(&rows[i], event, data) : "";
 		if (key == NULL)
-			return SLOT_NONE;
+			return FOLD_NONE;
 		int n = snprintf(ret_name, SLOT_NAME_SIZE, "%s%s%s", rows[i].slot, key[0] != '\0' ? ":" : "", key);
 		if (n > 0 && n < SLOT_NAME_SIZE)
 			return rows[i].part;
 		ret_name[0] = '\0';
 	}
-	return SLOT_NONE;
+	return FOLD_NONE;
 }

@@ -101,10 +101,10 @@ static int broker_socket(struct cli *cli, char *path, size_t room)
 	if (cli->config == NULL)
 		return misuse(cli, "which broker? name its configuration: reentry -c FILE admin …");
 	if (broker_config_load(cli->config, &config, &err) != OK)
-		return fail(cli, FAILED, "%s", err.text);
+		return complain(cli, FAILED, "%s", err.text);
 	int n = snprintf(path, room, "%s", config->file.broker.control);
 	broker_config_free(config);
-	return n > 0 && (size_t)n < room ? DONE : fail(cli, FAILED, "broker.control: the path is too long");
+	return n > 0 && (size_t)n < room ? DONE : complain(cli, FAILED, "broker.control: the path is too long");
 }
 
 static int send_request(struct cli *cli, struct buf *request)
@@ -144,7 +144,7 @@ static int put_argument(struct cli *cli, struct buf *request, const struct reque
 		return DONE;
 	}
 	if (realpath(".", here) == NULL || snprintf(full, sizeof full, "%s/%s", here, text) >= (int)sizeof full)
-		return fail(cli, FAILED, "%s: name the folder with its full path", text);
+		return complain(cli, FAILED, "%s: name the folder with its full path", text);
 	request_text(request, row->argument, full);
 	return DONE;
 }

@@ -62,6 +62,6 @@ int need_agent(struct cli *cli)
 	}
 	arena_release(&arena);
 	if (r != OK)
-		return fail(cli, FAILED, "%s", err.text);
-	return cli->control != NULL && cli->agency != NULL ? DONE : fail(cli, FAILED, "out of memory");
+		return complain(cli, FAILED, "%s", err.text);
+	return cli->control != NULL && cli->agency != NULL ? DONE : complain(cli, FAILED, "out of memory");
 }

@@ -41,15 +41,15 @@ static int tell(const struct cli *cli, const char *path, const char *who, const 
 {
 	switch (err->code) {
 	case ERR_NOTFOUND:
-		return fail(cli, FAILED, "nobody listens at %s: start the %s first", path, who);
+		return complain(cli, FAILED, "nobody listens at %s: start the %s first", path, who);
 	case ERR_DENIED:
-		return fail(cli, FAILED, "%s may not be used by you: ask for the rights of the %s's user", path, who);
+		return complain(cli, FAILED, "%s may not be used by you: ask for the rights of the %s's user", path, who);
 	case ERR_AGAIN:
-		return fail(cli, FAILED, "the %s does not answer: look at its log", who);
+		return complain(cli, FAILED, "the %s does not answer: look at its log", who);
 	case ERR_CLOSED:
-		return fail(cli, FAILED, "the %s closed the connection: look at its log", who);
+		return complain(cli, FAILED, "the %s closed the connection: look at its log", who);
 	default:
-		return fail(cli, FAILED, "%s", err->text);
+		return complain(cli, FAILED, "%s", err->text);
 	}
 }
 
@@ -62,7 +62,7 @@ int ask_socket(struct cli *cli, const char *path, const char *who, struct buf *r
 	int r = request->error;
 	if (r != OK) {
 		buf_release(request);
-		return fail(cli, FAILED, "out of memory");
+		return complain(cli, FAILED, "out of memory");
 	}
 	r = control_connect(path, &client, &err);
 	if (r != OK) {
@@ -99,7 +99,7 @@ int ask_broker(struct cli *cli, const char *kind, const char *const *parameters,
 		int n = snprintf(name_value, sizeof name_value, "%s=%s", parameters[i], parameters[i + 1]);
 		if (n < 0 || (size_t)n >= sizeof name_value) {
 			buf_release(&request);
-			return fail(cli, USAGE, "%s: the text is too long", parameters[i]);
+			return complain(cli, USAGE, "%s: the text is too long", parameters[i]);
 		}
 		(void)buf_text(&request, first ? "" : ",");
 		(void)json_string(&request, name_value);

@@ -41,8 +41,10 @@ struct command {
 	enum text help;
 	const char *const *options;     /* lines for --help: "--case C", description, …; NULL-terminated; may be NULL */
 };
+/* --- options.c: what is typed, and what is told when it is wrong --------------------------------------------------------- */
+
 /* One line on stderr. Returns the status given. */
-int fail(const struct cli *cli, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int complain(const struct cli *cli, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The wrong usage of a command: what is wrong, and how it is used. Returns USAGE. */
 int misuse(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -57,6 +59,9 @@ struct option_row {
 #define OPTION_MANY_MAX 128
 /* Takes the options out of argv; *ret_first is the index of the first argument. False: told already, return USAGE. */
 bool read_options(struct cli *cli, int argc, char **argv, const struct option_row *rows, int *ret_first);
+enum global_want { WANT_COMMAND, WANT_HELP, WANT_VERSION };
+/* The options before the command's name, at *ret_first. An exit status, told already. */
+int read_global_options(struct cli *cli, int argc, char **argv, int *ret_first, enum global_want *ret_want);
 
 /* --- agent_config.c: where the agent listens ------------------------------------------------------------------------------ */
 

@@ -117,7 +117,7 @@ static int mark(struct cli *cli, int argc, char **argv, const char *what)
 	request_finish(&request);
 	status = ask_agent(cli, &request, ASK_MS, on_marked, &marked);
 	if (status == DONE && marked.unknown[0] != '\0')
-		return fail(cli, FAILED, "#%s: there is no such event here; reentry inbox --all lists them", marked.unknown);
+		return complain(cli, FAILED, "#%s: there is no such event here; reentry inbox --all lists them", marked.unknown);
 	if (status == DONE && !cli->json)
 		puts(say(cli, T_DONE_COUNT, number(cli, (int64_t)marked.done), NULL));
 	return status;

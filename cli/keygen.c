@@ -14,7 +14,7 @@ int keygen_main(struct cli *cli, int argc, char **argv)
 		return misuse(cli, "a folder and a name are needed");
 	const char *dir = argv[first], *name = argv[first + 1];
 	if (daemon_mkdir(dir, &err) != OK || key_generate(dir, name, &err) != OK)
-		return fail(cli, FAILED, "%s", err.text);
+		return complain(cli, FAILED, "%s", err.text);
 	if (!cli->json) {
 		puts(say(cli, T_KEYS_MADE, dir, name, dir, name, NULL));
 		return DONE;

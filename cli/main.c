@@ -1,6 +1,4 @@
 /* reentry: one command for prisons, municipalities, care providers, auditors and operators. A row per subcommand. */
-#include <getopt.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -72,31 +70,7 @@ static const struct command commands[] = {
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
-/* --- telling ------------------------------------------------------------------------------------------------------------ */
-
-int fail(const struct cli *cli, int status, const char *format, ...)
-{
-	va_list arguments;
-	(void)cli;
-	(void)fflush(stdout); /* what was printed comes before the reason; a failure shows at the end */
-	fputs("reentry: ", stderr);
-	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments); /* stderr is the last resort */
-	va_end(arguments);
-	fputc('\n', stderr);
-	return status;
-}
-
-int misuse(const struct cli *cli, const char *format, ...)
-{
-	va_list arguments;
-	fputs("reentry: ", stderr);
-	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments); /* stderr is the last resort */
-	va_end(arguments);
-	fprintf(stderr, "; %s: %s\n", text_of(cli, T_USAGE_WORD), cli->usage != NULL ? cli->usage : "reentry -c FILE COMMAND …");
-	return USAGE;
-}
+/* --- help ------------------------------------------------------------------------------------------------------------------ */
 
 static void help(const struct cli *cli)
 {
@@ -113,73 +87,6 @@ static void help_command(const struct cli *cli, const struct command *command)
 		putchar('\n');
 	for (const char *const *option = command->options; option != NULL && *option != NULL; option += 2)
 		printf("  %-22s %s\n", option[0], option[1]);
-}
-
-/* --- options ---------------------------------------------------------------------------------------------------------------- */
-
-enum { OPTION_JSON = 1000, OPTION_LANG, OPTION_HELP, OPTION_VERSION, OPTION_CONFIG, OPTION_OWN };
-static const struct option global_options[] = {
-	{"json", no_argument, NULL, OPTION_JSON},      {"lang", required_argument, NULL, OPTION_LANG},      {"help", no_argument, NULL, OPTION_HELP},
-	{"version", no_argument, NULL, OPTION_VERSION}, {"config", required_argument, NULL, OPTION_CONFIG}, {0},
-};
-#define N_GLOBAL (sizeof global_options / sizeof *global_options - 1)
-
-static bool set_lang(struct cli *cli, const char *name)
-{
-	if (strcmp(name, "en") != 0 && strcmp(name, "nl") != 0)
-		return false;
-	cli->lang = strcmp(name, "nl") == 0 ? LANG_NL : LANG_EN;
-	cli->has_lang = true;
-	return true;
-}
-
-/* DONE: taken. */
-static int global_option(struct cli *cli, int option, const char *value)
-{
-	switch (option) {
-	case OPTION_JSON: cli->json = true; return DONE;
-	case OPTION_CONFIG:
-	case 'c': cli->config = value; return DONE;
-	case OPTION_LANG: return set_lang(cli, value) ? DONE : misuse(cli, "--lang: en or nl");
-	default: return USAGE;
-	}
-}
-
-static int bad_option(const struct cli *cli, int option, const char *name)
-{
-	return misuse(cli, "%s %s", name, option == ':' ? "needs a value" : "is no option here");
-}
-
-static void take_value(const struct option_row *row, const char *value)
-{
-	size_t n = 0;
-	while (row->many && row->value[n] != NULL)
-		n++;
-	if (!row->many || n < OPTION_MANY_MAX - 1)
-		row->value[n] = value;
-}
-
-bool read_options(struct cli *cli, int argc, char **argv, const struct option_row *rows, int *ret_first)
-{
-	struct option options[N_GLOBAL + 32] = {0};
-	size_t n = 0;
-	memcpy(options, global_options, N_GLOBAL * sizeof *options);
-	for (; rows[n].name != NULL && n < 31; n++)
-		options[N_GLOBAL + n] = (struct option){rows[n].name, rows[n].flag ? no_argument : required_argument, NULL, OPTION_OWN + (int)n};
-	optind = 0; /* begins anew: the global options were read with the same function */
-	opterr = 0;
-	for (int option; (option = getopt_long(argc, argv, ":c:", options, NULL)) != -1;) {
-		if (option == '?' || option == ':') {
-			(void)bad_option(cli, option, argv[optind - 1]);
-			return false;
-		}
-		if (option < OPTION_OWN && global_option(cli, option, optarg) != DONE)
-			return false;
-		if (option >= OPTION_OWN)
-			take_value(&rows[option - OPTION_OWN], rows[option - OPTION_OWN].flag ? "" : optarg);
-	}
-	*ret_first = optind;
-	return true;
 }
 
 /* --- start -------------------------------------------------------------------------------------------------------------------- */
@@ -238,32 +145,27 @@ static int run_command(struct cli *cli, const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct cli cli = {0};
-	int status = DONE, option;
+	int status;
 	arena_init(&cli.shown, 0);
 	look_around(&cli);
-	opterr = 0;
-	while (status == DONE && (option = getopt_long(argc, argv, "+:c:", global_options, NULL)) != -1) {
-		if (option == OPTION_HELP) {
-			help(&cli);
-			return fflush(stdout) == 0 ? DONE : FAILED;
-		}
-		if (option == OPTION_VERSION) {
-			puts("reentry " REENTRY_VERSION);
-			return fflush(stdout) == 0 ? DONE : FAILED;
-		}
-		status = option == '?' || option == ':' ? bad_option(&cli, option, argv[optind - 1]) : global_option(&cli, option, optarg);
-	}
-	if (status == DONE && optind >= argc)
+	enum global_want want = WANT_COMMAND;
+	int first = 0;
+	status = read_global_options(&cli, argc, argv, &first, &want);
+	if (status == DONE && want == WANT_HELP)
+		help(&cli);
+	else if (status == DONE && want == WANT_VERSION)
+		puts("reentry " REENTRY_VERSION);
+	else if (status == DONE && first >= argc)
 		status = misuse(&cli, "which command? reentry --help lists them");
 	else if (status == DONE && crypt_init() != OK)
-		status = fail(&cli, FAILED, "libsodium does not start");
+		status = complain(&cli, FAILED, "libsodium does not start");
 	else if (status == DONE)
-		status = run_command(&cli, argv[optind], argc - optind, argv + optind);
+		status = run_command(&cli, argv[first], argc - first, argv + first);
 	free(cli.control);
 	free(cli.agency);
 	civil_zone_free(cli.zone);
 	arena_release(&cli.shown);
 	if (fflush(stdout) != 0 && status == DONE)
-		status = fail(&cli, FAILED, "stdout: cannot be written");
+		status = complain(&cli, FAILED, "stdout: cannot be written");
 	return status;
 }

@@ -90,7 +90,7 @@ static int ask(struct cli *cli, struct buf *lines, int wait_ms, struct outcome *
 	(void)buf_text(lines, "]");
 	if (lines->error != OK) {
 		buf_release(&request);
-		return fail(cli, FAILED, "out of memory");
+		return complain(cli, FAILED, "out of memory");
 	}
 	request_raw(&request, "lines", (const char *)lines->bytes);
 	request_finish(&request);
@@ -109,8 +109,8 @@ static int conclude(struct cli *cli, const struct outcome *outcome, int status)
 	if (outcome->refused == 0)
 		return DONE;
 	if (outcome->file)
-		return fail(cli, FAILED, "%s", say(cli, T_LINES_FAILED, number(cli, (int64_t)outcome->refused), number(cli, (int64_t)outcome->total), NULL));
-	return fail(cli, FAILED, "%s: %s", text_of(cli, T_REFUSED), outcome->reason);
+		return complain(cli, FAILED, "%s", say(cli, T_LINES_FAILED, number(cli, (int64_t)outcome->refused), number(cli, (int64_t)outcome->total), NULL));
+	return complain(cli, FAILED, "%s: %s", text_of(cli, T_REFUSED), outcome->reason);
 }
 
 int draft_publish(struct cli *cli, const struct draft *draft, const char *timeout)
@@ -124,7 +124,7 @@ int draft_publish(struct cli *cli, const struct draft *draft, const char *timeou
 	buf_init(&event);
 	buf_init(&lines);
 	if (draft_write(draft, &event, &err) != OK) {
-		status = fail(cli, USAGE, "%s", err.text);
+		status = complain(cli, USAGE, "%s", err.text);
 	} else {
 		(void)buf_text(&lines, "["); /* found by ask */
 		(void)json_string(&lines, (const char *)event.bytes);
@@ -159,7 +159,7 @@ static int add_line(struct cli *cli, struct batch *batch, const char *line, size
 	buf_init(&quoted);
 	if (json_string(&quoted, line) != OK || quoted.n > REQUEST_BYTES) {
 		buf_release(&quoted);
-		return fail(cli, FAILED, "line %zu: is larger than an event may be (64 KiB)", line_number);
+		return complain(cli, FAILED, "line %zu: is larger than an event may be (64 KiB)", line_number);
 	}
 	if (batch->n == LINES_PER_REQUEST || batch->lines.n + quoted.n + 2 > REQUEST_BYTES)
 		status = flush_batch(cli, batch);
@@ -199,12 +199,12 @@ static int publish_file(struct cli *cli, const char *path, const char *timeout)
 		return status;
 	FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	if (in == NULL)
-		return fail(cli, FAILED, "%s: %s", path, strerror(errno));
+		return complain(cli, FAILED, "%s: %s", path, strerror(errno));
 	batch.numbers = calloc(LINES_PER_REQUEST, sizeof *batch.numbers);
 	buf_init(&batch.lines);
-	status = batch.numbers != NULL ? publish_stream(cli, in, &batch) : fail(cli, FAILED, "out of memory");
+	status = batch.numbers != NULL ? publish_stream(cli, in, &batch) : complain(cli, FAILED, "out of memory");
 	if (status == DONE && ferror(in))
-		status = fail(cli, FAILED, "%s: cannot be read to its end", path);
+		status = complain(cli, FAILED, "%s: cannot be read to its end", path);
 	free(batch.numbers);
 	buf_release(&batch.lines);
 	if (in != stdin)
@@ -235,7 +235,7 @@ int resolve_case(struct cli *cli, const char *name, const char **ret_subject)
 	request_finish(&request);
 	int status = ask_agent(cli, &request, ASK_MS, on_resolved, &resolved);
 	*ret_subject = arena_strdup(&cli->shown, resolved.subject[0] != '\0' ? resolved.subject : name);
-	return status == DONE && *ret_subject == NULL ? fail(cli, FAILED, "out of memory") : status;
+	return status == DONE && *ret_subject == NULL ? complain(cli, FAILED, "out of memory") : status;
 }
 
 int publish_main(struct cli *cli, int argc, char **argv)

@@ -210,6 +210,6 @@ int directory_main(struct cli *cli, int argc, char **argv)
 	status = ask_broker(cli, "directory", none, on_agency, &shown);
 	columns_print(&shown.columns, stdout);
 	if (status == DONE && shown.wanted != NULL && shown.n == 0)
-		return fail(cli, FAILED, "%s: no agency has that name; reentry directory lists them", shown.wanted);
+		return complain(cli, FAILED, "%s: no agency has that name; reentry directory lists them", shown.wanted);
 	return status;
 }

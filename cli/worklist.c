@@ -28,7 +28,7 @@ static int finish(struct cli *cli, struct worklist *list, int status, enum text 
 {
 	struct columns columns;
 	if (status == DONE && list->failed)
-		status = fail(cli, FAILED, "there are more than fit: narrow it down (--within DAYS)");
+		status = complain(cli, FAILED, "there are more than fit: narrow it down (--within DAYS)");
 	if (list->n > 0)
 		qsort(list->items, list->n, sizeof *list->items, by_key);
 	columns_begin(&columns, cli, width);
