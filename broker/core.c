@@ -213,6 +213,11 @@ void core_rollback(struct core *core)
 	forget_turn(core);
 }
 
+bool core_crowded(const struct core *core)
+{
+	return core->arena.used > TURN_ARENA_SOFT;
+}
+
 int turn_room(struct core *core)
 {
 	if (!core->low_known) {

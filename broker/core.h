@@ -40,6 +40,8 @@ int core_begin(struct core *core, moment now);              /* recorded_at of th
 /* OK: everything of the turn is on disk. ERR_FULL: nothing happened, every receipt of the turn becomes refused/storage-full (the caller's to tell). ERR_UNSYNCED: stop the process. Others: nothing happened. */
 int core_commit(struct core *core);
 void core_rollback(struct core *core);
+/* The turn has used so much memory that it should take nothing more: an operation that finds none left fails with ERR_NOMEM, and all of the turn with it. */
+bool core_crowded(const struct core *core);
 
 struct core_receipt {
 	Reentry__Outcome__Value result;

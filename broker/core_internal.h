@@ -18,9 +18,10 @@ extern const char *const key_tables[];   /* of the key environment: keys */
 #define AGENCY_SLOTS 16384        /* of the hash from agency id to number; a power of two, at least twice AGENCY_MAX */
 #define AGENCY_MAX 8192           /* that ever took part */
 #define EVENT_MAX ((size_t)64 << 10)
-#define EVENT_MEMORY_MAX ((size_t)4 << 20) /* that unpacking one event may take */
+#define EVENT_MEMORY_MAX ((size_t)1 << 20) /* that unpacking one event may take */
 #define TREE_TIERS 11             /* of the tree's tiles: TREE_LEVELS / 6, rounded up */
 #define TURN_ARENA_MAX ((size_t)512 << 20)
+#define TURN_ARENA_SOFT ((size_t)64 << 20) /* from here on the turn should end */
 #define QUEUE_WALK_MAX 10000000   /* queue entries of one agency that a withdrawal looks through */
 
 struct case_keys { char ref[65]; bool used; uint8_t key[4][KEY_SIZE]; }; /* by class A B C D */

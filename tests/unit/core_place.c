@@ -27,9 +27,9 @@ const char place_agencies[] =
 static const char head[] =
 	"broker = { id = \"broker\", oin = \"00000099000000000001\", endpoints = [ \"tcp://127.0.0.1:1\" ], key = \"k\", store = \"s\", control = \"c\", "
 	"signing_key = \"g\", master_key = \"m\" };\n"
-	"limits = {}; calendar = { holidays = []; }; rules = {};\n";
+	"limits = {}; calendar = { holidays = []; };\n";
 
-struct broker_config *place_config(struct core_place *place, const char *agencies)
+struct broker_config *place_config(struct core_place *place, const char *agencies, const char *rules)
 {
 	struct broker_config *config = NULL;
 	char path[96];
@@ -38,7 +38,7 @@ struct broker_config *place_config(struct core_place *place, const char *agencie
 	(void)snprintf(path, sizeof path, "%s/broker.cfg", place->root); /* root is shorter */
 	file = fopen(path, "w");
 	assert_non_null(file);
-	assert_true(fprintf(file, "%sagencies = (\n%s);\n", head, agencies) > 0);
+	assert_true(fprintf(file, "%srules = { %s };\nagencies = (\n%s);\n", head, rules, agencies) > 0);
 	assert_int_equal(fclose(file), 0);
 	if (broker_config_load(path, &config, &place->err))
 		fail_msg("%s", place->err.text);
@@ -94,7 +94,7 @@ int core_place_make(void **state)
 	place->reserve = 65536;
 	place->now = place_moment("2027-02-01T10:00:00+01:00");
 	arena_init(&place->arena, 0);
-	place->config = place_config(place, place_agencies);
+	place->config = place_config(place, place_agencies, "");
 	place_open(place);
 	return 0;
 }

@@ -19,8 +19,8 @@ struct core_place {
 
 /* `agencies` of a configuration: court om, prisons pi-a and pi-b, municipalities gm-a (0344) and gm-b (0599), care-a, desk. */
 extern const char place_agencies[];
-/* A configuration with other agencies (text between the parentheses of the list). Fails the test if it is refused. */
-struct broker_config *place_config(struct core_place *place, const char *agencies);
+/* A configuration with these agencies (text between the parentheses of the list) and rules (of its group). Fails the test if it is refused. */
+struct broker_config *place_config(struct core_place *place, const char *agencies, const char *rules);
 void place_use(struct core_place *place, struct broker_config *config); /* core_set_policy; takes */
 
 int core_place_make(void **state);

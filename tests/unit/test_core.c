@@ -218,26 +218,29 @@ static void what_cannot_be_an_event_is_refused_and_recorded(void **state)
 	}
 }
 
-/* 64 KiB can claim to be very much more once it is unpacked. */
+/* 64 KiB can be very much more once they are unpacked: 300 of these would take all of the turn's memory. */
 static void an_event_cannot_take_the_memory_of_the_turn(void **state)
 {
+	static Reentry__CaseSnapshot__NeedLine line = REENTRY__CASE_SNAPSHOT__NEED_LINE__INIT;
+	static Reentry__CaseSnapshot__NeedLine *lines[30000];
 	struct core_place *place = *state;
-	Reentry__HandoverOffered offered = REENTRY__HANDOVER_OFFERED__INIT;
-	struct packed event = place_event(place, "hungry", "handover.offered", "C-1", NULL);
+	Reentry__CaseSnapshot snapshot = REENTRY__CASE_SNAPSHOT__INIT;
+	struct packed event = place_event(place, "hungry", "case.snapshot", "C-1", NULL);
 	Reentry__Event *envelope = unpacked(place, event);
-	char *then[30000];
 
-	for (size_t i = 0; i < sizeof then / sizeof *then; i++)
-		then[i] = (char *)(uintptr_t)"";
-	offered.then = then;
-	offered.n_then = sizeof then / sizeof *then;
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		lines[i] = &line;
+	snapshot.needs = lines;
+	snapshot.n_needs = sizeof lines / sizeof *lines;
 	envelope->has_data = true;
-	assert_int_equal(pb_pack(&offered, &place->arena, &envelope->data.data, &envelope->data.len), OK);
+	assert_int_equal(pb_pack(&snapshot, &place->arena, &envelope->data.data, &envelope->data.len), OK);
 	event = packed(place, envelope);
 	assert_true(event.n < 65536);
 	place_begin(place);
-	for (int i = 0; i < 100; i++)
-		assert_int_equal(place_publish(place, "pi-a", event).result, REFUSED);
+	assert_false(core_crowded(place->core));
+	for (int i = 0; i < 300; i++)
+		assert_string_equal(place_publish(place, "pi-a", event).code, "malformed");
+	assert_true(core_crowded(place->core));
 	assert_int_equal(place_publish(place, "pi-a", place_event(place, NULL, "custody.started", "C-1", custody)).result, ACCEPTED);
 	place_commit(place);
 }
@@ -303,6 +306,9 @@ static void nothing_remains_of_a_turn_that_was_rolled_back(void **state)
 	place_crash(place);
 	assert_int_equal(core_case(place->core, "C-2", &place->arena, &c), OK);
 	assert_string_equal(c->custodian, "pi-b");
+	place_begin(place);
+	assert_int_equal(place_publish(place, "pi-b", event).result, DUPLICATE);
+	place_commit(place);
 }
 
 static void a_crash_takes_only_what_was_not_committed(void **state)
