@@ -47,6 +47,7 @@ struct broker {
 	struct turn *turn;
 	struct arena reading;                /* deliveries and answers of one round; reset between */
 	bool want_told;                      /* some session has deliveries to record */
+	bool incoming;                       /* the sockets have something */
 	bool turn_now;                       /* there is something to record besides input and timers */
 	bool timers_stuck;                   /* firing failed (storage full): wait before the next try */
 	bool no_room;                        /* the last turn with publishes found no room for them */
@@ -120,8 +121,8 @@ int turn_audit(struct broker *broker, Reentry__RecordKind__Value kind, const Ree
 /* Agencies that the last turn queued something for become hungry. */
 void deliver_note_touched(struct broker *broker);
 void deliver_want(struct broker *broker, struct session *session);
-/* One round: each hungry session is handed at most one message. */
-void deliver_round(struct broker *broker);
+/* Rounds in which each hungry session is handed at most one message, until none is hungry or the time of a turn is over. */
+void deliver_all(struct broker *broker);
 /* The agent has these on disk: they leave the window. */
 void deliver_acked(struct broker *broker, struct session *session, const uint64_t *sequences, size_t n);
 /* Sends again what has waited too long; wakes the paused. */

@@ -252,7 +252,7 @@ static bool feed(struct broker *broker, struct session *session)
 	return false;
 }
 
-void deliver_round(struct broker *broker)
+static void deliver_round(struct broker *broker)
 {
 	bool more = false;
 
@@ -267,6 +267,15 @@ void deliver_round(struct broker *broker)
 	}
 	arena_reset(&broker->reading);
 	broker->hungry |= more;
+}
+
+void deliver_all(struct broker *broker)
+{
+	const uint64_t until = stats_us() + (uint64_t)broker->config->file.limits.turn * 1000;
+
+	do
+		deliver_round(broker);
+	while (broker->hungry && stats_us() < until);
 }
 
 /* --- patience ----------------------------------------------------------------------------------------------------------- */

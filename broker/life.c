@@ -25,17 +25,18 @@ static bool work_ready(void *context)
 {
 	struct broker *broker = context;
 
-	return broker->hungry || broker->asking || turn_wanted(broker);
+	return broker->incoming || broker->hungry || broker->asking || turn_wanted(broker);
 }
 
 static void work(void *context)
 {
 	struct broker *broker = context;
 
-	if (turn_wanted(broker))
+	if (broker->incoming || turn_wanted(broker))
 		turn_run(broker);
+	broker->incoming = false;
 	if (broker->hungry)
-		deliver_round(broker);
+		deliver_all(broker);
 	if (broker->asking)
 		query_round(broker);
 }

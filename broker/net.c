@@ -146,7 +146,7 @@ void net_follow(struct broker *broker)
 
 void net_ready(void *context)
 {
-	turn_run(context);
+	((struct broker *)context)->incoming = true; /* the loop's work comes next, and begins with a turn */
 }
 
 size_t net_receive(struct broker *broker, size_t max)
