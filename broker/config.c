@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lib/id.h"
-#include "lib/pb.h"
+#include "rules/rules.h"
 
 #define AGENCIES_MAX 4096
 #define LIST_MAX 4096
@@ -115,13 +115,31 @@ static bool has(const struct conf_strings *list, const char *text)
 	return false;
 }
 
+static int check_scope(const struct agency_group *from, struct err *err)
+{
+	const struct scope_group *scope = &from->scope;
+
+	for (size_t i = 0; i < scope->municipalities.n; i++)
+		if (strcmp(scope->municipalities.items[i], "*") != 0 && (strlen(scope->municipalities.items[i]) != 4 || strspn(scope->municipalities.items[i], "0123456789") != 4))
+			return err_set(err, ERR_INVALID, "agency %s: scope.municipalities: \"%s\" must be a code of 4 digits, or *", from->id, scope->municipalities.items[i]);
+	for (size_t i = 0; i < scope->types.n; i++)
+		if (strcmp(scope->types.items[i], "*") != 0 && !rules_payload_of(scope->types.items[i]))
+			return err_set(err, ERR_INVALID, "agency %s: scope.types: \"%s\" is no type of the catalogue; use its names, or *", from->id, scope->types.items[i]);
+	for (size_t i = 0; i < scope->classes.n; i++)
+		if (strlen(scope->classes.items[i]) != 1 || !strchr("ABCD", scope->classes.items[i][0]))
+			return err_set(err, ERR_INVALID, "agency %s: scope.classes: \"%s\" is no class; use A B C D", from->id, scope->classes.items[i]);
+	for (size_t i = 0; i < scope->mandate.n; i++)
+		if (strcmp(scope->mandate.items[i], "C") != 0)
+			return err_set(err, ERR_INVALID, "agency %s: scope.mandate: only class C needs one, not \"%s\"", from->id, scope->mandate.items[i]);
+	return OK;
+}
+
 static int fill_scope(const struct agency_group *from, struct scope *to, struct err *err)
 {
 	const struct scope_group *scope = &from->scope;
 
-	for (size_t i = 0; i < scope->classes.n; i++)
-		if (strlen(scope->classes.items[i]) != 1 || !strchr("ABCD", scope->classes.items[i][0]))
-			return err_set(err, ERR_INVALID, "agency %s: scope.classes: \"%s\" is no class; use A B C D", from->id, scope->classes.items[i]);
+	if (check_scope(from, err))
+		return ERR_INVALID;
 	to->municipalities = (const char *const *)scope->municipalities.items;
 	to->n_municipalities = scope->municipalities.n;
 	to->types = (const char *const *)scope->types.items;
@@ -163,7 +181,13 @@ static int by_id(const void *a, const void *b)
 
 static int check_unique(const struct pair *pairs, size_t n, const struct broker_group *broker, struct err *err)
 {
+	const char *desk = NULL;
+
 	for (size_t i = 0; i < n; i++) {
+		if (pairs[i].agency.role == ROLE_DESK && desk)
+			return err_set(err, ERR_INVALID, "agencies %s and %s: there is one national desk; give one of them another role", desk, pairs[i].agency.id);
+		if (pairs[i].agency.role == ROLE_DESK)
+			desk = pairs[i].agency.id;
 		if (strcmp(pairs[i].agency.id, broker->id) == 0)
 			return err_set(err, ERR_INVALID, "agency %s: has the broker's own id", broker->id);
 		for (size_t k = i + 1; k < n; k++) {
@@ -273,6 +297,30 @@ static void fill_rules(struct policy *to, const struct rules_group *from)
 	to->gap_milestone = (int)from->gap_milestone;
 }
 
+static int check_limits(const struct limits_group *limits, struct err *err)
+{
+	if (limits->store_reserve > limits->store_size / 2)
+		return err_set(err, ERR_INVALID, "limits.store_reserve: must be at most half of limits.store_size; make the store larger");
+	if (limits->resend_after > limits->resend_after_max)
+		return err_set(err, ERR_INVALID, "limits.resend_after: must be at most limits.resend_after_max");
+	return OK;
+}
+
+/* Names both. */
+static int code_twice(const struct policy *policy, const char *code, struct err *err)
+{
+	const char *holders[2] = { "", "" };
+	size_t found = 0;
+
+	for (size_t i = 0; i < policy->n_agencies; i++)
+		for (size_t k = 0; k < policy->agencies[i].n_codes && found < 2; k++)
+			if (strcmp(policy->agencies[i].codes[k], code) == 0)
+				holders[found++] = policy->agencies[i].id;
+	if (strcmp(holders[0], holders[1]) == 0)
+		return err_set(err, ERR_INVALID, "agency %s: code %s stands there twice", holders[0], code);
+	return err_set(err, ERR_INVALID, "agencies %s and %s: both hold municipality code %s; leave it with one", holders[0], holders[1], code);
+}
+
 static int build(struct broker_config *config, struct err *err)
 {
 	struct policy *policy = &config->policy;
@@ -282,6 +330,8 @@ static int build(struct broker_config *config, struct err *err)
 
 	if (!agency_id_is_valid(config->file.broker.id) || !oin_is_valid(config->file.broker.oin))
 		return err_set(err, ERR_INVALID, "broker: id must be 1-32 of a-z, 0-9 and -, oin 20 digits");
+	if (check_limits(&config->file.limits, err))
+		return ERR_INVALID;
 	policy->broker_id = config->file.broker.id;
 	policy->broker_oin = config->file.broker.oin;
 	error = fill_calendar(config, err);
@@ -298,7 +348,7 @@ static int build(struct broker_config *config, struct err *err)
 	fill_rules(policy, &config->file.rules);
 	error = policy_index(policy, &config->arena, &code);
 	if (error == ERR_EXISTS)
-		return err_set(err, ERR_INVALID, "municipality code %s is held by two agencies; leave it with one", code);
+		return code_twice(policy, code, err);
 	if (error)
 		return err_set(err, error, "out of memory");
 	error = conf_text(&config->arena, broker_rows, &config->file, &text);
