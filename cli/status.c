@@ -65,8 +65,13 @@ static bool on_status(struct cli *cli, void *context, const char *line, size_t n
 	row(&columns, T_AGENCY, BOLD, agency != NULL ? agency : "");
 	show_link(cli, &columns, &status);
 	show_outbox(cli, &columns, &status);
-	if (object_inside(&status, "inbox", &cli->shown, &inbox))
-		row(&columns, T_INBOX, PLAIN, say(cli, T_OPEN_COUNT, number(cli, object_number(&inbox, "open", 0)), NULL));
+	if (object_inside(&status, "inbox", &cli->shown, &inbox)) {
+		int64_t open = object_number(&inbox, "open", 0), urgent = object_number(&inbox, "urgent", 0);
+		row(&columns, T_INBOX, urgent > 0 ? RED : PLAIN,
+		    urgent > 0 ? say(cli, T_OPEN_URGENT, number(cli, open), number(cli, urgent), NULL) : say(cli, T_OPEN_COUNT, number(cli, open), NULL));
+	}
+	if (object_number(&status, "undelivered", 0) > 0)
+		row(&columns, T_UNDELIVERED, RED, say(cli, T_UNDELIVERED_COUNT, number(cli, object_number(&status, "undelivered", 0)), NULL));
 	show_adapters(cli, &columns, &status);
 	columns_print(&columns, stdout);
 	return true;

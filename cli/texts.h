@@ -63,6 +63,9 @@
 	TEXT(REFUSALS_COUNT, "%; see: reentry receipts --refused", "%; zie: reentry receipts --refused") \
 	TEXT(NONE_TEXT, "none", "geen") \
 	TEXT(OPEN_COUNT, "% open", "% open") \
+	TEXT(OPEN_URGENT, "% open, % of them urgent", "% open, waarvan % met spoed") \
+	TEXT(UNDELIVERED, "undelivered", "niet ontvangen") \
+	TEXT(UNDELIVERED_COUNT, "%; see: reentry inbox --type delivery.overdue", "%; zie: reentry inbox --type delivery.overdue") \
 	TEXT(SPOOL, "spool", "map") \
 	TEXT(SPOOL_COUNT, "% being handed in, % done, % failed since the start", "% onderweg, % klaar, % mislukt sinds de start") \
 	TEXT(EXEC, "command", "opdracht") \
