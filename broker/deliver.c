@@ -163,7 +163,7 @@ static void note_told(struct broker *broker, struct session *session, const stru
 			const size_t room = session->told_room ? session->told_room * 2 : 16;
 			uint64_t *told = realloc(session->told, room * sizeof *told);
 
-			if (!told)
+			if (!told) /* lint: analyzer, because the memory hangs in the session */
 				return; /* its record will be the acknowledgement */
 			session->told = told;
 			session->told_room = room;
@@ -210,7 +210,7 @@ static void handed_over(struct broker *broker, struct session *session, const st
 		broker->stats.resends += items[i].sequence <= session->again_through;
 	session->after = last;
 	note_told(broker, session, items, n);
-	if (!note_sent(session, window_of(broker), items, n))
+	if (!note_sent(session, window_of(broker), items, n)) /* lint: analyzer, because the memory hangs in the session */
 		session_lost(broker, session); /* no memory even for the window: it begins again when it comes back */
 }
 

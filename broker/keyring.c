@@ -34,7 +34,7 @@ static int check_unique(const struct keyring *keyring, struct err *err)
 	for (size_t i = 1; i < keyring->n; i++) {
 		const struct keyring_entry *a = &keyring->entries[i - 1], *b = &keyring->entries[i];
 
-		if (strcmp(a->key, b->key))
+		if (strcmp(a->key, b->key) != 0)
 			continue;
 		if (a->agency == b->agency)
 			return err_set(err, ERR_INVALID, "agency %s: has one key twice; remove one of the files", a->agency->id);
@@ -76,7 +76,7 @@ void keyring_release(struct keyring *keyring)
 
 const struct agency *keyring_find(const struct keyring *keyring, const char *key)
 {
-	struct keyring_entry wanted;
+	struct keyring_entry wanted = { .agency = NULL };
 	const struct keyring_entry *found;
 
 	if (strlen(key) != sizeof wanted.key - 1 || !keyring->n)

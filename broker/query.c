@@ -165,7 +165,7 @@ int query_audit(struct broker *broker, const struct session *session, const stru
 
 	buf_init(&filter);
 	for (size_t i = 0; i < query->n_parameters; i++)
-		if (strcmp(query->parameters[i].name, "purpose"))
+		if (strcmp(query->parameters[i].name, "purpose") != 0)
 			(void)buf_printf(&filter, "%s%s=%s", filter.n ? " " : "", query->parameters[i].name, query->parameters[i].value); /* an error stays in it */
 	(void)snprintf(who, sizeof who, "%s", session->agency->id); /* fits: the configuration bounds it */
 	(void)snprintf(action, sizeof action, "%s", query->kind->name);

@@ -126,7 +126,7 @@ static bool in_scope(const struct query *query, const struct scope *scope, const
 		return false;
 	if (filter->to != MOMENT_NONE && header->recorded_at >= filter->to)
 		return false;
-	if (filter->subject && strcmp(filter->subject, header->subject))
+	if (filter->subject && strcmp(filter->subject, header->subject) != 0)
 		return false;
 	if (!class_granted(scope, header->has_class_ ? header->class_ : 0))
 		return false;

@@ -14,7 +14,7 @@ static int check_fixed(const struct broker_group *old, const struct broker_group
 	};
 
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-		if (strcmp(fixed[i].old, fixed[i].now))
+		if (strcmp(fixed[i].old, fixed[i].now) != 0)
 			return err_set(err, ERR_INVALID, "broker.%s: cannot change while the broker runs; restart it, or put back \"%s\"", fixed[i].name, fixed[i].old);
 	return OK;
 }
@@ -88,7 +88,7 @@ int broker_reload(struct broker *broker, struct err *err)
 		log_error("configuration not taken over, the old one goes on: %s", err->text);
 		return rc;
 	}
-	if (strcmp(key.curve_public, broker->key.curve_public))
+	if (strcmp(key.curve_public, broker->key.curve_public) != 0)
 		log_info("new server key=%.8s… for endpoints that are added from now on; those that are bound keep theirs", key.curve_public);
 	broker->key = key;
 	net_follow(broker);

@@ -52,7 +52,7 @@ static void end_outdated(struct broker *broker, struct sessions *old, struct ses
 		for (size_t k = 0; k < n && !kept; k++)
 			kept = items[k] == session;
 		by_key = session->up ? keyring_find(&broker->keyring, session->key) : NULL;
-		if (session->up && (!kept || !by_key || strcmp(by_key->id, session->agency->id)))
+		if (session->up && (!kept || !by_key || strcmp(by_key->id, session->agency->id) != 0))
 			session_end(broker, session, "unknown-agency", "this key is no longer in the broker's configuration");
 		if (!kept) {
 			session->active = false;
@@ -306,7 +306,7 @@ static const char *refusal(struct broker *broker, const struct session *session,
 	const struct agency *by_key = keyring_find(&broker->keyring, key);
 
 	*ret_detail = NULL;
-	if (!by_key || strcmp(by_key->id, session->agency->id)) {
+	if (!by_key || strcmp(by_key->id, session->agency->id) != 0) {
 		*ret_detail = "this key is no longer in the broker's configuration";
 		return "unknown-agency";
 	}
@@ -314,7 +314,7 @@ static const char *refusal(struct broker *broker, const struct session *session,
 		*ret_detail = "this broker speaks protocol 1";
 		return "protocol";
 	}
-	if (!hello->agency || strcmp(hello->agency, session->agency->id)) {
+	if (!hello->agency || strcmp(hello->agency, session->agency->id) != 0) {
 		*ret_detail = "the key belongs to another agency than Hello names";
 		return "wrong-agency";
 	}
@@ -473,6 +473,6 @@ void session_receive(struct broker *broker, struct wire_message *message)
 	else if (kind == FRAME_PUBLISH && session->first &&
 	         (session->n_items + items > (size_t)broker->config->file.limits.window || session->n_bytes + message->n > INPUT_BYTES_MAX))
 		answer_busy(broker, session, message);
-	else if (!session_keep(broker, session, message, items))
+	else if (!session_keep(broker, session, message, items)) /* lint: analyzer, because the frame hangs in the session */
 		log_error("agency=%s no memory for its input", agency);
 }

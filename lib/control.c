@@ -482,7 +482,7 @@ static bool is_end(const char *line, int *ret_rc, struct err *err)
 	char text[sizeof err->text];
 	size_t n = 0;
 
-	if (strncmp(line, start, sizeof start - 1))
+	if (strncmp(line, start, sizeof start - 1) != 0)
 		return false;
 	*ret_rc = ERR_NOTFOUND;
 	if (!strcmp(code, "ok\"}"))

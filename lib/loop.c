@@ -66,16 +66,17 @@ void loop_free(struct loop *loop)
 /* Room for one more in an array that may have at most `max`. */
 static int grow(void *array, size_t *room, size_t n, size_t size, size_t max)
 {
-	void *items;
+	void *items, *more;
 	size_t wanted;
 
 	if (n < *room)
 		return OK;
 	wanted = *room ? *room * 2 : 16;
 	memcpy(&items, array, sizeof items); /* any pointer type: a cast would break aliasing */
-	if (n >= max || !(items = realloc(items, wanted * size)))
+	more = n < max ? realloc(items, wanted * size) : NULL;
+	if (!more)
 		return ERR_NOMEM;
-	memcpy(array, &items, sizeof items);
+	memcpy(array, &more, sizeof more);
 	*room = wanted;
 	return OK;
 }

@@ -247,7 +247,7 @@ int wire_client_new(struct wire *wire, const struct wire_client_options *options
 {
 	struct wire_client *client;
 
-	if (strncmp(options->endpoint, "tcp://", 6) || strlen(options->endpoint) >= ENDPOINT_SIZE)
+	if (strncmp(options->endpoint, "tcp://", 6) != 0 || strlen(options->endpoint) >= ENDPOINT_SIZE)
 		return err_set(err, ERR_INVALID, "%s: an endpoint is tcp://HOST:PORT", options->endpoint);
 	client = calloc(1, sizeof *client);
 	if (!client)

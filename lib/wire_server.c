@@ -195,7 +195,7 @@ int wire_bind(struct wire_server *server, const char *endpoint, const struct key
 	char bound[ENDPOINT_SIZE];
 	size_t n = sizeof bound;
 
-	if (strncmp(endpoint, "tcp://", 6))
+	if (strncmp(endpoint, "tcp://", 6) != 0)
 		return err_set(err, ERR_INVALID, "%s: an endpoint is tcp://ADDRESS:PORT", endpoint);
 	/* The key belongs to the listener from here on; connections by earlier listeners keep theirs. */
 	if (zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, key->curve_secret, 41) || wire_set_int(socket, ZMQ_IPV6, strchr(endpoint, '[') != NULL))
