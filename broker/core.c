@@ -70,6 +70,8 @@ static int core_load(struct core *core, struct err *err)
 		error = agencies_load(core);
 	if (!error)
 		error = nodes_load(core);
+	if (!error)
+		error = delta_open(core);
 	if (error)
 		return err_set(err, error, "the store cannot be read (%s); restore a backup, or check it with reentry verify --log", err_text(error));
 	return OK;
@@ -129,6 +131,7 @@ static void core_free(struct core *core)
 	free(core->touched_ids);
 	free(core->new_keys);
 	nodes_release(core);
+	delta_close(core);
 	arena_release(&core->arena);
 	crypt_wipe(core, sizeof *core);
 	free(core);
@@ -210,6 +213,7 @@ void core_rollback(struct core *core)
 	core->last = core->committed;
 	nodes_rollback(core);
 	core->issued = core->issued_committed;
+	delta_rollback(core);
 	forget_turn(core);
 }
 
@@ -249,10 +253,11 @@ int core_commit(struct core *core)
 	core->committed = core->last;
 	nodes_commit(core);
 	core->issued_committed = core->issued;
+	error = delta_commit(core);
 	core->n_agencies_committed = core->n_agencies;
 	core->config_current = true;
 	forget_turn(core);
-	return OK;
+	return error ? ERR_UNSYNCED : OK; /* without memory for what is on disk only a restart helps: the log has it */
 }
 
 /* --- questions ----------------------------------------------------------------------------------------------------------------- */
@@ -287,6 +292,7 @@ int core_status(struct core *core, struct core_status *ret_status)
 	if (error)
 		return error;
 	error = db_count(&txn, T_CASES, &ret_status->cases);
+	ret_status->cases += delta_fresh(core);
 	db_abort(&txn);
 	return error;
 }

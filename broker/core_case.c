@@ -7,7 +7,7 @@
 /* The state holds class C needs: it is sealed under the strictest key. */
 #define STATE_CLASS REENTRY__CLASS__VALUE__C
 
-int case_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state)
+int case_stored(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state)
 {
 	struct db_value value;
 	const uint8_t *key = NULL;
@@ -32,6 +32,13 @@ int case_read(struct core *core, struct db_txn *txn, const char *ref, struct are
 	return error;
 }
 
+int case_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state)
+{
+	int error = delta_read(core, txn, ref, arena, ret_state);
+
+	return error == ERR_NOTFOUND ? case_stored(core, txn, ref, arena, ret_state) : error;
+}
+
 static struct loaded **bucket_of(struct core *core, const char *ref)
 {
 	uint32_t hash = 2166136261u;
@@ -41,17 +48,25 @@ static struct loaded **bucket_of(struct core *core, const char *ref)
 	return &core->buckets[(hash ^ hash >> 16) % CASE_BUCKETS];
 }
 
+struct loaded *case_touched(struct core *core, const char *ref)
+{
+	struct loaded *it = *bucket_of(core, ref);
+
+	while (it && strcmp(it->ref, ref) != 0)
+		it = it->next_in_bucket;
+	return it;
+}
+
 int case_load(struct core *core, const char *ref, struct loaded **ret_case)
 {
 	struct loaded **bucket = bucket_of(core, ref);
-	struct loaded *it;
+	struct loaded *it = case_touched(core, ref);
 	int error;
 
-	for (it = *bucket; it; it = it->next_in_bucket)
-		if (strcmp(it->ref, ref) == 0) {
-			*ret_case = it;
-			return OK;
-		}
+	if (it) {
+		*ret_case = it;
+		return OK;
+	}
 	it = arena_alloc(&core->arena, sizeof *it);
 	if (!it || !(it->ref = arena_strdup(&core->arena, ref)))
 		return ERR_NOMEM;
@@ -59,6 +74,7 @@ int case_load(struct core *core, const char *ref, struct loaded **ret_case)
 	error = case_read(core, &core->txn, ref, &core->arena, &it->state);
 	if (error && error != ERR_NOTFOUND)
 		return error;
+	it->fresh = !it->state;
 	if (it->state) {
 		it->due = rules_next_due(it->state);
 		error = relations_of(it->state, core->policy, &core->arena, &it->related, &it->n_related);
@@ -129,22 +145,28 @@ static int flush_related(struct core *core, const struct loaded *it)
 	return error;
 }
 
-static int flush_case(struct core *core, const struct loaded *it)
+int case_store(struct core *core, const char *ref, const uint8_t *packed, size_t n)
 {
 	const uint8_t *key = NULL;
-	uint8_t *bytes = NULL;
 	void *room;
-	size_t n = 0;
-	int error = keys_get(core, it->ref, STATE_CLASS, true, &key);
+	int error = keys_get(core, ref, STATE_CLASS, true, &key);
 
 	if (!error)
-		error = pb_pack(it->state, &core->arena, &bytes, &n);
+		error = db_put_room(&core->txn, T_CASES, ref, strlen(ref), n + SEAL_OVERHEAD, &room);
 	if (!error)
-		error = db_put_room(&core->txn, T_CASES, it->ref, strlen(it->ref), n + SEAL_OVERHEAD, &room);
-	if (error)
-		return error;
-	crypt_seal(key, bytes, n, it->ref, strlen(it->ref), room);
-	error = flush_due(core, it);
+		crypt_seal(key, packed, n, ref, strlen(ref), room);
+	return error;
+}
+
+/* The state goes to the delta, which writes it when it is cheap; a shadow has none. The indexes are written at once: they are what a start relies on. */
+static int flush_case(struct core *core, struct loaded *it)
+{
+	int error = pb_pack(it->state, &core->arena, &it->packed, &it->packed_n);
+
+	if (!error && !core->delta)
+		error = case_store(core, it->ref, it->packed, it->packed_n);
+	if (!error)
+		error = flush_due(core, it);
 	return error ? error : flush_related(core, it);
 }
 
@@ -155,5 +177,5 @@ int cases_flush(struct core *core)
 	for (struct loaded *it = core->cases; it && !error; it = it->next)
 		if (it->dirty && it->state)
 			error = flush_case(core, it);
-	return error;
+	return error ? error : delta_flush(core, false);
 }

@@ -14,7 +14,7 @@ extern const char *const key_tables[];   /* of the key environment: keys */
 #define STORE_FORMAT 1            /* of what lies in these tables; another one is refused at open */
 
 #define CASE_BUCKETS 2048         /* of the turn's table of touched cases */
-#define KEY_CACHE 4096            /* opened case keys kept in memory, direct-mapped */
+#define KEY_CACHE 65536           /* opened case keys kept in memory, direct-mapped */
 #define AGENCY_SLOTS 16384        /* of the hash from agency id to number; a power of two, at least twice AGENCY_MAX */
 #define AGENCY_MAX 8192           /* that ever took part */
 #define EVENT_MAX ((size_t)64 << 10)
@@ -31,7 +31,8 @@ struct loaded {
 	struct loaded *next_in_bucket, *next;
 	const char *ref;
 	Reentry__CaseState *state;    /* NULL: there is none (yet) */
-	bool dirty;
+	bool dirty, fresh;            /* fresh: opened by this turn, or since the table was written */
+	uint8_t *packed; size_t packed_n; /* at the end of the turn */
 	moment due;                   /* as the due table has it; MOMENT_NONE */
 	struct related *related; size_t n_related; /* as the related table has it */
 };
@@ -62,6 +63,8 @@ struct core {
 	moment recorded_at;           /* of the last record */
 	uint64_t clock_jumps;
 	bool full, config_current;
+
+	struct delta *delta;          /* states newer than the cases table; NULL: shadow */
 
 	/* the turn */
 	struct arena arena;
@@ -94,6 +97,7 @@ void log_salt(const uint8_t key[KEY_SIZE], uint64_t position, uint8_t ret_salt[K
 void log_commitment(const uint8_t salt[KEY_SIZE], const void *body, size_t body_n, uint8_t ret_commitment[HASH_SIZE]);
 /* Reads and checks one; txn: read or write. The parts are borrowed from the arena. */
 int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct arena *arena, struct core_record *ret_record);
+int log_header(struct db_txn *txn, uint64_t position, struct arena *arena, Reentry__Header **ret_header); /* alone, its hash not checked */
 int log_leaf(struct db_txn *txn, uint64_t position, uint8_t ret_hash[HASH_SIZE]); /* as stored, not checked */
 int log_last(struct core *core);                              /* at open: core->last, core->recorded_at */
 
@@ -128,7 +132,22 @@ void agencies_rollback(struct core *core);
 int case_load(struct core *core, const char *ref, struct loaded **ret_case);
 int cases_flush(struct core *core);
 int related_put(struct core *core, const char *agency, const char *ref, uint32_t relations); /* 0: none any more */
+struct loaded *case_touched(struct core *core, const char *ref);   /* in this turn, or NULL */
+int case_stored(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state); /* as the table has it */
+int case_store(struct core *core, const char *ref, const uint8_t *packed, size_t n);
 int case_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state);
+
+/* --- core_delta.c ---------------------------------------------------------------------------------------------------------------- */
+int delta_open(struct core *core);                            /* at open, last: stubs of what is newer than the table */
+void delta_close(struct core *core);
+int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state); /* ERR_NOTFOUND: read the table */
+int delta_flush(struct core *core, bool all);                 /* within a turn, after its states are packed; all: the table is complete afterwards */
+int delta_commit(struct core *core);
+void delta_rollback(struct core *core);
+void delta_forget(struct core *core, const char *ref);        /* an erased case */
+int delta_fold_all(struct core *core);                        /* before the policy changes */
+int delta_settle(struct core *core);                          /* between turns: the table is complete, nothing is held */
+uint64_t delta_fresh(const struct core *core);                /* cases that the table does not have yet */
 
 /* --- core_queue.c ----------------------------------------------------------------------------------------------------------------- */
 #define QUEUE_WATCH 1

@@ -168,6 +168,24 @@ int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct ar
 	return error ? error : unpack_body(arena, ret_record);
 }
 
+int log_header(struct db_txn *txn, uint64_t position, struct arena *arena, Reentry__Header **ret_header)
+{
+	uint8_t at[DB_KEY_MAX];
+	struct db_value value;
+	const uint8_t *bytes;
+	void *message = NULL;
+	int error = db_get(txn, T_LOG, at, db_key(at, "q", position), &value);
+
+	if (error)
+		return error == ERR_NOTFOUND ? ERR_CORRUPT : error;
+	bytes = value.bytes;
+	if (value.n < PREFIX || get32(bytes + HASH_SIZE) > value.n - PREFIX)
+		return ERR_CORRUPT;
+	error = pb_unpack_own(&reentry__header__descriptor, bytes + PREFIX, get32(bytes + HASH_SIZE), arena, &message);
+	*ret_header = message;
+	return error;
+}
+
 int log_leaf(struct db_txn *txn, uint64_t position, uint8_t ret_hash[HASH_SIZE])
 {
 	uint8_t at[DB_KEY_MAX];

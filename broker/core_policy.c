@@ -2,12 +2,13 @@
  * under the policy that it was decided under. The index of relations follows who holds which codes, so it is made again when that changes. */
 #include <string.h>
 
+#include "broker/config.h"
 #include "broker/core_internal.h"
 #include "lib/pb.h"
 
 #define FINGERPRINT 16
 
-static const char recorded[] = "config", indexed[] = "relations";
+static const char recorded[] = "config", recorded_at[] = "config-at", indexed[] = "relations";
 
 static int same_as_stored(struct core *core, const char *name, size_t name_n, const uint8_t *fingerprint, bool *ret_found, bool *ret_same)
 {
@@ -59,9 +60,11 @@ static int index_all(struct core *core)
 {
 	struct db_cursor cursor;
 	struct arena arena;
-	int error = db_clear(&core->txn, T_RELATED);
+	int error = delta_flush(core, true); /* so that the table has every case */
 
 	arena_init(&arena, 0);
+	if (!error)
+		error = db_clear(&core->txn, T_RELATED);
 	if (!error)
 		DB_FOREACH(&cursor, &core->txn, T_CASES, NULL, 0) {
 			char ref[DB_KEY_MAX + 1];
@@ -94,6 +97,50 @@ int policy_apply(struct core *core)
 	return error ? error : db_put(&core->txn, T_META, indexed, sizeof indexed, fingerprint, sizeof fingerprint);
 }
 
+/* What is only a stub in memory was decided under the policy that is on the record; it is folded under that one, before another takes over. */
+static int fold_under_recorded(struct core *core)
+{
+	const struct policy *policy = core->policy;
+	struct broker_config *config = NULL;
+	struct core_record record;
+	struct db_value found;
+	void *message = NULL;
+	uint64_t position = 0;
+	char *text;
+	int error = db_get(&core->txn, T_META, recorded_at, sizeof recorded_at, &found);
+
+	if (error)
+		return error == ERR_NOTFOUND ? OK : error;
+	for (size_t i = 0; i < found.n; i++)
+		position = position << 8 | ((const uint8_t *)found.bytes)[i];
+	error = log_read(core, &core->txn, position, &core->arena, &record);
+	if (!error)
+		error = pb_unpack_own(&reentry__config_record__descriptor, record.body, record.body_n, &core->arena, &message);
+	if (error)
+		return error;
+	text = arena_alloc(&core->arena, ((Reentry__ConfigRecord *)message)->policy.len + 1);
+	if (!text)
+		return ERR_NOMEM;
+	memcpy(text, ((Reentry__ConfigRecord *)message)->policy.data, ((Reentry__ConfigRecord *)message)->policy.len);
+	error = broker_config_parse(text, &config, NULL);
+	if (error)
+		return error;
+	core->policy = &config->policy;
+	error = delta_fold_all(core);
+	core->policy = policy;
+	broker_config_free(config);
+	return error;
+}
+
+static int put_position(struct core *core, uint64_t position)
+{
+	uint8_t value[8];
+
+	for (int i = 0; i < 8; i++)
+		value[i] = (uint8_t)(position >> (56 - 8 * i));
+	return db_put(&core->txn, T_META, recorded_at, sizeof recorded_at, value, sizeof value);
+}
+
 int policy_record(struct core *core)
 {
 	Reentry__Header header = REENTRY__HEADER__INIT;
@@ -106,6 +153,8 @@ int policy_record(struct core *core)
 
 	crypt_keyed_hash(core->hash_key, core->policy_text, text_n, fingerprint, sizeof fingerprint);
 	error = same_as_stored(core, recorded, sizeof recorded, fingerprint, &found, &same);
+	if (!error && !same && found)
+		error = fold_under_recorded(core);
 	if (error || same)
 		return error;
 	config.has_rules_version = config.has_policy = true;
@@ -118,6 +167,8 @@ int policy_record(struct core *core)
 	error = pb_pack(&config, &core->arena, &body, &n);
 	if (!error)
 		error = log_append(core, &header, body, n);
+	if (!error)
+		error = put_position(core, core->last);
 	if (!error)
 		error = db_put(&core->txn, T_META, recorded, sizeof recorded, fingerprint, sizeof fingerprint);
 	return error ? error : policy_apply(core);

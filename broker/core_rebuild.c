@@ -343,7 +343,9 @@ static int reload(struct core *core)
 	core->n_agencies = core->n_agencies_committed = core->n_touched = 0;
 	memset(core->agency_slots, 0, sizeof core->agency_slots);
 	error = agencies_load(core);
-	return error ? error : nodes_load(core);
+	if (!error)
+		error = nodes_load(core);
+	return error ? error : delta_open(core);
 }
 
 /* --- the command ------------------------------------------------------------------------------------------------------------------- */
@@ -370,6 +372,9 @@ int core_rebuild(struct core *core, bool compare, struct arena *arena, const cha
 	error = record_policy(core);
 	if (error)
 		return err_set(err, error, "the configuration cannot be recorded: %s", err_text(error));
+	error = delta_settle(core);
+	if (error)
+		return err_set(err, error, "the cases cannot be written: %s", err_text(error));
 	error = shadow_fold(core, &again, err);
 	if (!error && compare) {
 		error = compare_cores(core, again, arena, ret_difference);

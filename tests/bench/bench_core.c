@@ -13,7 +13,7 @@
 #include "lib/id.h"
 #include "lib/pb.h"
 
-#define TURN 1024
+static unsigned long turn = 1024; /* events in a turn */
 #define START INT64_C(1801558800000) /* 2027-02-02T09:00:00+01:00 */
 
 static struct core *core;
@@ -106,7 +106,7 @@ static double rate(unsigned long n, unsigned long cases, one *f)
 	for (unsigned long i = 0; i < n;) {
 		arena_reset(&arena);
 		need(core_begin(core, ++now), "begin");
-		for (int k = 0; k < TURN && i < n; k++, i++)
+		for (unsigned long k = 0; k < turn && i < n; k++, i++)
 			f(i, cases);
 		need(core_commit(core), "commit");
 	}
@@ -195,18 +195,26 @@ int main(int argc, char **argv)
 	(void)rate(10, 10, open_case);
 	(void)rate(10, 10, set_date);
 	drain();
-	few = rate(events, 10, screen);
-	say("events a second, 10 open cases", few, "/s");
+	say("events a second, 10 open cases, 1024 a turn", rate(events, 10, screen), "/s");
 	drain();
+	turn = 10; /* each on another case of its turn: so only the size of the store differs */
+	few = rate(events / 20, 10, screen);
+	say("events a second, 10 open cases, 10 a turn", few, "/s");
+	drain();
+	turn = 1024;
 	start = seconds();
 	(void)rate(cases, cases, open_case);
 	say("open cases, each with new keys", (double)cases / (seconds() - start), "/s");
 	say("first release dates, timers armed", rate(cases, cases, set_date), "/s");
 	drain();
-	many = rate(events, cases, screen);
-	say("events a second, all cases open", many, "/s");
-	say("cost with all cases / with ten", few / many, "times");
+	say("events a second, all cases open, 1024 a turn", rate(events, cases, screen), "/s");
 	drain();
+	turn = 10;
+	many = rate(events / 20, cases, screen);
+	say("events a second, all cases open, 10 a turn", many, "/s");
+	say("cost with all cases / with ten, 10 a turn", few / many, "times");
+	drain();
+	turn = 1024;
 	start = seconds();
 	(void)rate(cases < 30000 ? cases : 30000, cases, move_date);
 	say("a night's 30,000 moved dates", seconds() - start, "s");
