@@ -19,7 +19,7 @@
 #include "lib/json.h"
 #include "lib/pb.h"
 
-#define STORE_SIZE ((size_t)1 << 30)
+#define STORE_SIZE ((size_t)16 << 30)
 #define RESERVE ((size_t)65536)
 #define LINE_BYTES_MAX ((size_t)1 << 20)
 #define ROUNDS_MAX 10000           /* turns that one moment may take */
@@ -42,7 +42,7 @@ struct rehearsal {
 	struct err err;
 };
 
-static const char *to_remove;      /* for the signal handler */
+static volatile sig_atomic_t stopped;  /* by this signal: the folder is removed on the way out */
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -52,17 +52,34 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-static void clean_up(void)
+static void clean_up(struct rehearsal *r)
 {
-	if (to_remove)
-		(void)nftw(to_remove, remove_one, 8, FTW_DEPTH | FTW_PHYS); /* best effort: it is a temporary folder */
-	to_remove = NULL;
+	if (r->dir[0])
+		(void)nftw(r->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS); /* best effort: it is a temporary folder */
+	r->dir[0] = 0;
 }
 
 static void on_signal(int number)
 {
-	clean_up();
-	_exit(128 + number);
+	stopped = number;
+}
+
+/* A second signal ends the process at once. */
+static void catch_signals(void)
+{
+	static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+
+	for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
+		(void)sigaction(caught[i], &action, NULL); /* fails for no signal of these */
+	(void)signal(SIGPIPE, SIG_IGN);                    /* a reader that went away is an error of the output */
+}
+
+static int go_on(struct rehearsal *r)
+{
+	if (stopped)
+		return err_set(&r->err, ERR_CLOSED, "stopped by a signal");
+	return ferror(stdout) ? err_set(&r->err, ERR_IO, "the output cannot be written") : OK;
 }
 
 /* --- store ---------------------------------------------------------------------------------------------------------------- */
@@ -78,13 +95,10 @@ static int make_folder(struct rehearsal *r)
 			continue;
 		(void)snprintf(r->store, sizeof r->store, "%s/store", r->dir);
 		(void)snprintf(r->keys, sizeof r->keys, "%s/keys", r->dir);
-		to_remove = r->dir;
-		(void)signal(SIGINT, on_signal);
-		(void)signal(SIGTERM, on_signal);
-		(void)signal(SIGHUP, on_signal);
-		(void)signal(SIGPIPE, on_signal);
+		catch_signals();
 		return OK;
 	}
+	r->dir[0] = 0;
 	return err_errno(&r->err, ERR_IO, "no folder for a temporary store; set TMPDIR to one that can be written");
 }
 
@@ -188,6 +202,8 @@ static int print_delivery(struct rehearsal *r, const char *to, const Reentry__De
 
 static int core_failed(struct rehearsal *r, int error)
 {
+	if (error == ERR_FULL)
+		return err_set(&r->err, error, "no room in %s for the rehearsal's own store; free some, or play a smaller scenario", r->dir);
 	return err_set(&r->err, error, "the core failed: %s", err_text(error));
 }
 
@@ -229,17 +245,20 @@ static int settle(struct rehearsal *r)
 
 	for (int round = 0; moved; round++) {
 		moment due = core_next_due(r->core);
-		int error = OK;
+		int error;
 
 		if (round == ROUNDS_MAX)
 			return err_set(&r->err, ERR_INVALID, "one moment never comes to rest");
+		error = go_on(r);
+		if (error)
+			return error;
 		moved = false;
 		if (due != MOMENT_NONE && due <= r->now) {
-			bool more = true;
+			bool more; /* comes in the next round */
 
 			error = core_begin(r->core, r->now);
-			while (!error && more)
-				error = core_fire(r->core, 1000, &more), more = false;
+			if (!error)
+				error = core_fire(r->core, 1000, &more);
 			if (!error)
 				error = core_commit(r->core);
 			if (error)
@@ -446,7 +465,7 @@ static int rehearse(struct rehearsal *r, const char *config, const char *path, b
 	if (!error) {
 		error = play(r, &scenario);
 		if (error && r->line_number)
-			err_prefix(&r->err, "%s:%zu", path, r->line_number);
+			err_prefix(&r->err, "%s:%zu", strcmp(path, "-") == 0 ? "standard input" : path, r->line_number);
 		flush_lines(r);
 	}
 	if (!error && rebuild)
@@ -501,7 +520,9 @@ int rehearse_main(int argc, char **argv)
 	arena_init(&r.arena, 0);
 	buf_init(&r.out);
 	error = rehearse(&r, config, optind < argc ? argv[optind] : "-", rebuild);
-	clean_up();
+	clean_up(&r);
+	if (!error && (fflush(stdout) || ferror(stdout)))
+		error = err_set(&r.err, ERR_IO, "the output cannot be written");
 	if (error)
 		fprintf(stderr, "reentry rehearse: %s\n", r.err.text);
 	free(r.lines);
@@ -509,5 +530,5 @@ int rehearse_main(int argc, char **argv)
 	arena_release(&r.arena);
 	buf_release(&r.out);
 	broker_config_free(r.config);
-	return error || fflush(stdout) ? 1 : 0;
+	return error ? 1 : 0;
 }
