@@ -183,6 +183,7 @@ static const struct bye { const char *reason, *text; bool pause; } byes[] = {
 	{"replaced", "another agent with our key has taken over: stop one of the two", true},
 	{"malformed", "the broker could not read what we sent: please report this", true},
 	{"shutdown", "the broker is stopping", false},
+	{"busy", "the broker has no room for another session", false},
 };
 
 static void on_bye(struct agent *agent, const Reentry__Frame *frame)
