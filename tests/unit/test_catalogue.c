@@ -27,11 +27,11 @@ static const char *const types[] = {
 	"supervision.contact-overdue", "supervision.breach-reported", "supervision.ended",
 };
 
-static void test_complete(void **state)
+static void test_complete(void **fixture)
 {
 	size_t n = 0;
 
-	(void)state;
+	(void)fixture;
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
 		if (!catalogue_find(types[i]))
 			fail_msg("%s is not in the catalogue", types[i]);
@@ -40,17 +40,17 @@ static void test_complete(void **state)
 	assert_int_equal(n, sizeof types / sizeof *types);
 }
 
-static void test_sorted(void **state)
+static void test_sorted(void **fixture)
 {
-	(void)state;
+	(void)fixture;
 	for (size_t i = 1; catalogue_row(i); i++)
 		if (strcmp(catalogue_row(i - 1)->name, catalogue_row(i)->name) >= 0)
 			fail_msg("%s stands in the wrong place: it would not be found", catalogue_row(i)->name);
 }
 
-static void test_required_exist(void **state)
+static void test_required_exist(void **fixture)
 {
-	(void)state;
+	(void)fixture;
 	for (size_t i = 0; catalogue_row(i); i++) {
 		const struct type_row *row = catalogue_row(i);
 		char copy[128], *save = NULL;
@@ -64,9 +64,9 @@ static void test_required_exist(void **state)
 }
 
 /* What has a slot has somebody who applies it; what only the broker makes nobody may publish. */
-static void test_rows_make_sense(void **state)
+static void test_rows_make_sense(void **fixture)
 {
-	(void)state;
+	(void)fixture;
 	for (size_t i = 0; catalogue_row(i); i++) {
 		const struct type_row *row = catalogue_row(i);
 
@@ -80,9 +80,9 @@ static void test_rows_make_sense(void **state)
 	}
 }
 
-static void test_unknown(void **state)
+static void test_unknown(void **fixture)
 {
-	(void)state;
+	(void)fixture;
 	assert_null(catalogue_find("release.date"));
 	assert_null(catalogue_find(""));
 	assert_null(catalogue_find(NULL));
