@@ -5,7 +5,7 @@ import datetime
 import json
 import zoneinfo
 
-from ledger import sequence_of
+from ledger import Event, sequence_of
 from model import BY_CODE, Case
 
 ZONE = zoneinfo.ZoneInfo("Europe/Amsterdam")
@@ -41,8 +41,20 @@ class Judge:
                 self.by_id[event.id] = event
             if event.result == "accepted":
                 self.by_case[event.case].append(event)
+        for event in self.expiries().values():
+            self.by_case[event.case].append(event)
         self.cases = {name: Case(events) for name, events in self.by_case.items()}
         self.made = {e["id"] for inbox in ledger.inboxes.values() for e in inbox.seen.values() if source_of(e) == "broker-nl"}
+
+    def expiries(self):
+        """sequence: what the broker ended by itself, as anybody saw it; the rules go on from there."""
+        found = {}
+        for inbox in self.ledger.inboxes.values():
+            for sequence, seen in inbox.seen.items():
+                if kind_of(seen) == "handover.expired" and source_of(seen) == "broker-nl" and seen["subject"] in self.by_case:
+                    event = found[sequence] = Event("broker-nl", seen["subject"], "handover.expired", seen["data"], seen["id"])
+                    event.sequence = sequence
+        return found
 
     def all(self):
         self.answers()
@@ -124,7 +136,7 @@ class Judge:
         if cause is not None and cause not in self.made and (cause not in self.by_id or self.by_id[cause].result != "accepted"):
             self.wrong("invented", f"{agency}: sequence {sequence} {kind}: its cause {cause} is unknown")
         relations, candidates = case.at(sequence)
-        if agency not in relations and not (kind == "case.withdrawn" or (kind.startswith("handover.") and agency in candidates)):
+        if agency not in relations and not (kind in ("case.withdrawn", "handover.expired") or (kind.startswith("handover.") and agency in candidates)):
             self.wrong("invented", f"{agency}: sequence {sequence} {kind} of {name}: it has no relation to the case")
 
     # --- each thing that had to be delivered: is it there?
@@ -146,7 +158,7 @@ class Judge:
             if not later:
                 self.exactly_one(agency, name, "case.snapshot", sequence, end, event)
         for sequence, agency, event in case.losses:
-            if not any(s > sequence and a == agency for s, a, _ in case.losses):
+            if event.type != "handover.expired" and not any(s > sequence and a == agency for s, a, _ in case.losses):
                 end = min((s for s, a, _ in case.gains if a == agency and s > sequence), default=1 << 62)
                 self.exactly_one(agency, name, "case.withdrawn", sequence, end, event)
 
@@ -219,18 +231,18 @@ class Judge:
 
 # --- what left the inbox for an agency's own systems
 
-def owed(ledger, agency):
-    """Sequences that must have left the inbox: what it holds, and each withdrawal that it showed and no later one purged."""
+def owed(ledger, agency, cut):
+    """Sequences up to the cut that must have left the inbox: what it holds, and each withdrawal that it showed and no later one purged."""
     inbox = ledger.inboxes[agency]
     held = {s for events in inbox.final.values() for s in events}
     last = {}
     for sequence, event in sorted(inbox.seen.items()):
         if kind_of(event) == "case.withdrawn":
             last[event["subject"]] = sequence
-    return held | set(last.values())
+    return {s for s in held | set(last.values()) if s <= cut}
 
 
-def judge_files(ledger, agency, files):
+def judge_files(ledger, agency, files, cut):
     """files: name → text of all in out/. One whole file per event that the inbox holds."""
     found = {}
     for name, text in files.items():
@@ -242,10 +254,10 @@ def judge_files(ledger, agency, files):
         if sequence_of(event) in found:
             ledger.wrong("twice", f"{agency}: out/{name} and out/{found[sequence_of(event)]} are one event")
         found[sequence_of(event)] = name
-    wanted = owed(ledger, agency)
+    wanted = owed(ledger, agency, cut)
     for sequence in sorted(wanted - set(found)):
         ledger.wrong("lost", f"{agency}: sequence {sequence} has no file in out/")
-    for sequence in sorted(set(found) - wanted):
+    for sequence in sorted(s for s in set(found) - wanted if s <= cut):
         ledger.wrong("wrong", f"{agency}: out/{found[sequence]} is not in the inbox (any more)")
 
 
@@ -257,7 +269,7 @@ def commands_run(lines):
     return runs
 
 
-def judge_commands(ledger, agency, lines, kills):
+def judge_commands(ledger, agency, lines, kills, cut):
     """The command ran for each event, in order within a case, and again only where a kill came between."""
     runs, top = collections.Counter(), {}
     for event in map(json.loads, lines):
@@ -269,5 +281,5 @@ def judge_commands(ledger, agency, lines, kills):
     again = sum(n - 1 for n in runs.values())
     if again > kills * PARALLEL:
         ledger.wrong("twice", f"{agency}: {again} commands ran again, with {kills} kills")
-    for sequence in sorted(owed(ledger, agency) - set(runs)):
+    for sequence in sorted(owed(ledger, agency, cut) - set(runs)):
         ledger.wrong("lost", f"{agency}: no command ran for sequence {sequence}")

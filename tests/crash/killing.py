@@ -139,14 +139,14 @@ class Run:
                 self.ledger.ends(name, case, agent.ask(do="inbox", all=True, case=case))
         Judge(self.ledger, cut, self.country.now()).all()
 
-    def systems(self):
+    def systems(self, cut):
         """What left the inboxes for the agencies' own systems: files in out/, and runs of a command."""
         folder = self.country.path(f"spool/{SPOOL[1]}/out")
-        judge_files(self.ledger, SPOOL[1], {n: self.read(os.path.join(folder, n)) for n in os.listdir(folder) if not n.startswith(".")})
+        judge_files(self.ledger, SPOOL[1], {n: self.read(os.path.join(folder, n)) for n in os.listdir(folder) if not n.startswith(".")}, cut)
         log = self.country.path("exec.log")
-        wanted = owed(self.ledger, EXEC)
+        wanted = owed(self.ledger, EXEC, cut)
         self.until_progress_of(lambda: wanted <= set(commands_run(self.read(log).splitlines())))
-        judge_commands(self.ledger, EXEC, self.read(log).splitlines(), self.country.agents[EXEC].kills)
+        judge_commands(self.ledger, EXEC, self.read(log).splitlines(), self.country.agents[EXEC].kills, cut)
 
     @staticmethod
     def until_progress_of(condition):
@@ -192,7 +192,7 @@ class Run:
         """All checks behind the last kill."""
         cut = self.settle()
         self.judge(cut)
-        self.systems()
+        self.systems(cut)
         self.rebuilt()
         self.new_agents(cut)
         for daemon in self.country.others + [self.country.broker]:

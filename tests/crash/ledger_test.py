@@ -3,6 +3,7 @@ from judge import Judge, judge_commands, judge_files
 from ledger import Event, Ledger
 
 NAME = "C-1"
+CUT = 11
 STARTED = {"start": "2027-02-01T09:00:00Z", "origin": "0344", "destination": "0344"}
 PLAN = [       # publisher, type, payload, sequence, receivers
     ("pi-utrecht", "custody.started", STARTED, 2, ("gm0344",)),
@@ -54,7 +55,7 @@ class History:
         self.ledger.ends(agency, NAME, list(self.ledger.inboxes[agency].seen.values()))
 
     def kinds(self):
-        return {kind for kind, _ in Judge(self.ledger, 11, 1801480000).all()}
+        return {kind for kind, _ in Judge(self.ledger, CUT, 1801480000).all()}
 
 
 def ledger_passes_what_is_sound():
@@ -207,10 +208,10 @@ def ledger_follows_what_leaves_the_inbox():
         return {kind for kind, _ in history.ledger.wrongs}
 
     def files(change):
-        return kinds(lambda ledger, lines: judge_files(ledger, "gm0344", {f"{i}.json": line for i, line in enumerate(lines)}), change)
+        return kinds(lambda ledger, lines: judge_files(ledger, "gm0344", {f"{i}.json": line for i, line in enumerate(lines)}, CUT), change)
 
     def commands(change):
-        return kinds(lambda ledger, lines: judge_commands(ledger, "gm0344", lines, 0), change)
+        return kinds(lambda ledger, lines: judge_commands(ledger, "gm0344", lines, 0, CUT), change)
 
     def tear(lines):
         lines[0] = lines[0][:-9]

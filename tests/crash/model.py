@@ -18,6 +18,7 @@ TO = {     # type: relations that receive it
     "handover.received": "offerer",
     "handover.accepted": "offerer municipality custodian",
     "handover.declined": "offerer municipality",
+    "handover.expired": "offerer municipality",    # made by the broker; the candidate, whose relation ends, gets it too
 }
 
 
@@ -59,7 +60,7 @@ class Case:
                  "kept": before & self.municipalities(), "candidate": {offer[1]}, "offerer": {offer[0]}}
         for agency in set().union(*(named[r] for r in TO[event.type].split())) - {None, event.publisher}:
             self.copies.append((event.sequence, agency, event))
-        if kind in ("accepted", "declined"):
+        if kind in ("accepted", "declined", "expired"):
             self.candidates = self.candidates - {offer[1]}
         self.turns.append((event.sequence, self.relations(), set(self.candidates)))
 
@@ -91,6 +92,11 @@ class Case:
         taker = self.offers[data["handover"]][1]
         self.declined += [e for _, h, e in self.made_offers if h == data["handover"]]
         if taker not in self.relations():
+            self.losses.append((event.sequence, taker, event))
+
+    def on_handover_expired(self, event, data):
+        taker = self.offers.get(data["handover"], (None, None))[1]
+        if taker is not None and taker not in self.relations():
             self.losses.append((event.sequence, taker, event))
 
     def on_handover_accepted(self, event, data):

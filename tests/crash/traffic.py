@@ -114,7 +114,7 @@ class Publisher(threading.Thread):
 
     def run(self):
         try:
-            while self.world.wait_grant():
+            while self.may_speak():
                 batch = self.again if self.again and self.rng.random() < 0.6 else self.batch()
                 if not batch:
                     self.until_moved()
@@ -123,6 +123,10 @@ class Publisher(threading.Thread):
                 self.hand_in(batch)
         except Exception as error:     # told by the main thread
             self.world.failures.append(f"{self.name}: {error!r}")
+
+    def may_speak(self):
+        """An offer is answered as soon as it is seen, whatever is granted: it has a deadline."""
+        return not self.world.stopping if ROLE[self.agency] == "care" else self.world.wait_grant()
 
     def until_moved(self):
         """Nothing to say: until somebody else has done something."""
