@@ -143,6 +143,8 @@ void core_close(struct core *core)
 		return;
 	if (core->in_turn)
 		core_rollback(core);
+	if (core->config_current && core->db)
+		(void)delta_settle(core); /* a clean stop leaves nothing to fold; if it fails the next start folds */
 	db_close(core->db);
 	if (!core->shadow)
 		db_close(core->keys);
