@@ -14,20 +14,24 @@ _Static_assert(sizeof core_tables / sizeof *core_tables == T_COUNT + 1, "a name 
 #define KEYS_SIZE_MAX ((size_t)16 << 30)
 #define CONTEXT "reentry1"
 
-static int open_stores(const struct core_options *options, struct core *core, struct err *err)
+static int open_keys(const struct core_options *options, bool read_only, struct core *core, struct err *err)
 {
-	struct db_options db = { .size_max = options->size_max, .reserve = options->reserve, .volatile_store = options->volatile_store, .tables = core_tables };
-	struct db_options keys = { .size_max = options->volatile_store ? options->size_max : KEYS_SIZE_MAX, .volatile_store = options->volatile_store, .tables = key_tables };
+	struct db_options keys = { .size_max = options->volatile_store ? options->size_max : KEYS_SIZE_MAX, .volatile_store = options->volatile_store, .read_only = read_only, .tables = key_tables };
 	char dir[4096];
-	int error = db_open(options->dir, &db, &core->db, err);
 
-	if (error)
-		return error;
 	if (snprintf(dir, sizeof dir, "%s", options->keys_dir ? options->keys_dir : options->dir) >= (int)sizeof dir - 8)
 		return err_set(err, ERR_INVALID, "the path of the store is too long");
 	if (!options->keys_dir)
 		memcpy(dir + strlen(dir), "-keys", 6);
 	return db_open(dir, &keys, &core->keys, err);
+}
+
+static int open_stores(const struct core_options *options, struct core *core, struct err *err)
+{
+	struct db_options db = { .size_max = options->size_max, .reserve = options->reserve, .volatile_store = options->volatile_store, .tables = core_tables };
+	int error = db_open(options->dir, &db, &core->db, err);
+
+	return error ? error : open_keys(options, false, core, err);
 }
 
 static const char format_name[] = "format";
@@ -95,23 +99,62 @@ static struct core *core_make(const struct policy *policy, const char *policy_te
 	return NULL;
 }
 
-int core_open(const struct core_options *options, const struct policy *policy, const char *policy_text, struct core **ret_core, struct err *err)
+static struct core *core_prepare(const struct core_options *options, const struct policy *policy, const char *policy_text, struct err *err)
 {
 	struct core *core = core_make(policy, policy_text);
-	int error;
 
-	if (!core)
-		return err_set(err, ERR_NOMEM, "out of memory");
-	memcpy(core->master, options->master_key, KEY_SIZE);
-	crypt_derive(core->master, CONTEXT, 1, core->body_key);
-	crypt_derive(core->master, CONTEXT, 2, core->hash_key);
-	core->dir = strdup(options->dir);
+	if (!core || !(core->dir = strdup(options->dir))) {
+		core_close(core);
+		(void)err_set(err, ERR_NOMEM, "out of memory"); /* the caller returns it */
+		return NULL;
+	}
+	if (options->master_key) {
+		memcpy(core->master, options->master_key, KEY_SIZE);
+		crypt_derive(core->master, CONTEXT, 1, core->body_key);
+		crypt_derive(core->master, CONTEXT, 2, core->hash_key);
+	}
 	core->signs = options->signing_seed != NULL;
 	if (core->signs)
 		memcpy(core->signing_seed, options->signing_seed, KEY_SIZE);
-	error = core->dir ? open_stores(options, core, err) : err_set(err, ERR_NOMEM, "out of memory");
+	return core;
+}
+
+int core_open(const struct core_options *options, const struct policy *policy, const char *policy_text, struct core **ret_core, struct err *err)
+{
+	struct core *core = core_prepare(options, policy, policy_text, err);
+	int error;
+
+	if (!core)
+		return ERR_NOMEM;
+	error = open_stores(options, core, err);
 	if (!error)
 		error = core_load(core, err);
+	if (error) {
+		core_close(core);
+		return error;
+	}
+	*ret_core = core;
+	return OK;
+}
+
+int core_open_to_read(const struct core_options *options, const struct policy *policy, const char *policy_text, struct core **ret_core, struct err *err)
+{
+	struct db_options db = { .read_only = true, .volatile_store = options->volatile_store, .tables = core_tables };
+	struct core *core = core_prepare(options, policy, policy_text, err);
+	int error;
+
+	if (!core)
+		return ERR_NOMEM;
+	error = db_open(options->dir, &db, &core->db, err);
+	if (!error && options->master_key)
+		error = open_keys(options, true, core, err);
+	if (error == ERR_NOTFOUND && core->db)
+		error = OK; /* a backup of the log has no keys beside it */
+	if (!error) {
+		core->last = 1; /* there may be a record: then the format must be there */
+		error = format_check(core, err);
+		core->last = 0;
+	}
 	if (error) {
 		core_close(core);
 		return error;

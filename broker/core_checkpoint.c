@@ -1,7 +1,8 @@
 /* Checkpoints: signed notes (C2SP signed-note and tlog-checkpoint) over the committed tree. A checkpoint is issued within a turn and speaks of the log as it was before that turn;
  * its own record comes behind what it speaks of, and is covered by the next one. So nothing is signed that a crash could still undo, and signing begets no signing:
  * a log that has grown by nothing but the last CHECKPOINT record is not worth another.
- * Table: size (8 bytes) → position of the record (8), its time (8), the note with the cosignatures that have come in since. The latest CHECKPOINTS_KEPT are kept; all stay in the log. */
+ * Table: size (8 bytes) → position of the record (8), its time (8), SHA-256 of these and the note (32), the note with the cosignatures that have come in since. The latest CHECKPOINTS_KEPT
+ * are kept; all stay in the log. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@
 #include "lib/pb.h"
 
 #define CHECKPOINTS_KEPT 1024
-#define PREFIX 16
+#define CHECK 16                 /* where the hash stands */
+#define PREFIX (CHECK + HASH_SIZE)
 
 static uint64_t get64(const uint8_t *bytes)
 {
@@ -27,22 +29,45 @@ static void put64(uint8_t *bytes, uint64_t n)
 		bytes[i] = (uint8_t)(n >> (56 - 8 * i));
 }
 
+static void row_hash(const uint8_t *key, const uint8_t *value, size_t n, uint8_t ret_hash[HASH_SIZE])
+{
+	struct crypt_part parts[] = { { key, 8 }, { value, CHECK }, { value + PREFIX, n - PREFIX } };
+
+	crypt_sha256_parts(parts, 3, ret_hash);
+}
+
+int checkpoint_row(const struct db_value *key, const struct db_value *value, struct arena *arena, struct issued *ret_issued, const char **ret_note)
+{
+	const uint8_t *bytes = value->bytes;
+	uint8_t hash[HASH_SIZE];
+	char *text;
+
+	if (key->n != 8 || value->n <= PREFIX)
+		return ERR_CORRUPT;
+	row_hash(key->bytes, bytes, value->n, hash);
+	if (memcmp(hash, bytes + CHECK, HASH_SIZE) != 0)
+		return ERR_CORRUPT;
+	text = arena_alloc(arena, value->n - PREFIX + 1);
+	if (!text)
+		return ERR_NOMEM;
+	memcpy(text, bytes + PREFIX, value->n - PREFIX);
+	*ret_issued = (struct issued){ get64(key->bytes), get64(bytes), (moment)get64(bytes + 8) };
+	*ret_note = text;
+	return OK;
+}
+
 int checkpoints_load(struct core *core)
 {
 	struct db_value key, value;
 	struct db_txn txn;
+	const char *note;
 	int error = db_begin_read(core->db, &txn);
 
 	core->issued = (struct issued){ .at = MOMENT_NONE };
 	if (!error)
 		error = db_last(&txn, T_CHECKPOINTS, &key, &value);
-	if (!error && (key.n != 8 || value.n <= PREFIX))
-		error = ERR_CORRUPT;
-	if (!error) {
-		const uint8_t *bytes = value.bytes;
-
-		core->issued = (struct issued){ get64(key.bytes), get64(bytes), (moment)get64(bytes + 8) };
-	}
+	if (!error)
+		error = checkpoint_row(&key, &value, &core->arena, &core->issued, &note);
 	db_abort(&txn);
 	core->issued_committed = core->issued;
 	return error == ERR_NOTFOUND ? OK : error;
@@ -74,6 +99,7 @@ static int put_note(struct core *core, const struct issued *issued, const void *
 	put64(value, issued->position);
 	put64(value + 8, (uint64_t)issued->at);
 	memcpy(value + PREFIX, note, n);
+	row_hash(key, value, PREFIX + n, value + CHECK);
 	return OK;
 }
 
@@ -142,6 +168,7 @@ static int record_note(struct core *core, char *note)
 
 int core_checkpoint(struct core *core, struct arena *arena, const char **ret_note)
 {
+	struct issued again;
 	struct buf note;
 	char *text;
 	int error;
@@ -149,7 +176,7 @@ int core_checkpoint(struct core *core, struct arena *arena, const char **ret_not
 	if (!core->signs)
 		return ERR_DENIED;
 	if (core->tree_committed.size <= core->issued.size + (core->issued.position != 0))
-		return core->issued.size ? checkpoint_find(core, &core->txn, core->issued.size, arena, ret_note) : ERR_NOTFOUND;
+		return core->issued.size ? checkpoint_find(&core->txn, core->issued.size, arena, &again, ret_note) : ERR_NOTFOUND;
 	buf_init(&note);
 	error = write_note(core, &note);
 	text = error ? NULL : arena_strdup(arena, (const char *)note.bytes);
@@ -162,33 +189,25 @@ int core_checkpoint(struct core *core, struct arena *arena, const char **ret_not
 
 /* --- stored ones ----------------------------------------------------------------------------------------------------------- */
 
-int checkpoint_find(struct core *core, struct db_txn *txn, uint64_t size, struct arena *arena, const char **ret_note)
+int checkpoint_find(struct db_txn *txn, uint64_t size, struct arena *arena, struct issued *ret_issued, const char **ret_note)
 {
-	uint8_t key[DB_KEY_MAX];
-	struct db_value value;
-	char *text;
-	int error = db_get(txn, T_CHECKPOINTS, key, db_key(key, "q", size), &value);
+	uint8_t at[DB_KEY_MAX];
+	struct db_value key = { at, db_key(at, "q", size) }, value;
+	int error = db_get(txn, T_CHECKPOINTS, key.bytes, key.n, &value);
 
-	(void)core;
-	if (error || value.n <= PREFIX)
-		return error ? error : ERR_CORRUPT;
-	text = arena_alloc(arena, value.n - PREFIX + 1);
-	if (!text)
-		return ERR_NOMEM;
-	memcpy(text, (const uint8_t *)value.bytes + PREFIX, value.n - PREFIX);
-	*ret_note = text;
-	return OK;
+	return error ? error : checkpoint_row(&key, &value, arena, ret_issued, ret_note);
 }
 
 int core_checkpoint_last(struct core *core, struct arena *arena, uint64_t *ret_size, const char **ret_note)
 {
+	struct issued issued;
 	struct db_txn txn;
 	int error = core->issued_committed.size ? db_begin_read(core->db, &txn) : ERR_NOTFOUND;
 
 	if (error)
 		return error;
 	*ret_size = core->issued_committed.size;
-	error = checkpoint_find(core, &txn, *ret_size, arena, ret_note);
+	error = checkpoint_find(&txn, *ret_size, arena, &issued, ret_note);
 	db_abort(&txn);
 	return error;
 }
@@ -212,8 +231,10 @@ int core_checkpoint_cosigned(struct core *core, const struct note_key *witnesses
 		return error;
 	error = db_cursor_open(&txn, T_CHECKPOINTS, &cursor);
 	for (bool more = !error && db_seek_last(&cursor, NULL, 0); more && !found && !error; more = db_prev(&cursor)) {
-		*ret_size = cursor.key.n == 8 ? get64(cursor.key.bytes) : 0;
-		error = checkpoint_find(core, &txn, *ret_size, arena, ret_note);
+		struct issued issued = { 0 };
+
+		error = checkpoint_row(&cursor.key, &cursor.value, arena, &issued, ret_note);
+		*ret_size = issued.size;
 		found = !error;
 		for (size_t i = 0; i < n && found; i++)
 			found = checkpoint_signed_by(*ret_note, &witnesses[i]);
@@ -261,12 +282,10 @@ int core_cosign(struct core *core, const struct note_key *key, const char *note,
 {
 	struct checkpoint checkpoint;
 	struct issued issued;
-	struct db_value value;
 	struct note_seen seen = { false, 0 };
 	struct note parsed;
 	struct buf line;
 	const char *ours;
-	uint8_t at[DB_KEY_MAX];
 	int error = note_read(note, n, &parsed, err);
 
 	if (!error)
@@ -275,15 +294,9 @@ int core_cosign(struct core *core, const struct note_key *key, const char *note,
 		return error;
 	error = note_verify(&parsed, key, 1, &seen, err);
 	if (!error)
-		error = db_get(&core->txn, T_CHECKPOINTS, at, db_key(at, "q", checkpoint.size), &value);
+		error = checkpoint_find(&core->txn, checkpoint.size, &core->arena, &issued, &ours);
 	if (error == ERR_NOTFOUND)
 		return err_set(err, ERR_NOTFOUND, "there is no checkpoint over %llu records here", (unsigned long long)checkpoint.size);
-	if (!error && value.n <= PREFIX)
-		error = ERR_CORRUPT;
-	if (error)
-		return error;
-	issued = (struct issued){ checkpoint.size, get64(value.bytes), (moment)get64((const uint8_t *)value.bytes + 8) };
-	error = checkpoint_find(core, &core->txn, checkpoint.size, &core->arena, &ours);
 	if (error || checkpoint_signed_by(ours, key))
 		return error; /* it has signed before */
 	buf_init(&line);

@@ -56,9 +56,26 @@ static int same_case(struct core *live, struct db_txn *a, struct core *again, st
 }
 
 /* Cosignatures come in behind the note and are nowhere else: what is rebuilt is the beginning of what is live. */
-static bool same_value(int table, const struct db_value *live, const struct db_value *again)
+static bool same_value(int table, const struct db_value *key, const struct db_value *live, const struct db_value *again, struct arena *arena)
 {
-	return (table == T_CHECKPOINTS ? again->n <= live->n : again->n == live->n) && memcmp(live->bytes, again->bytes, again->n) == 0;
+	struct issued x, y;
+	const char *note, *begin;
+
+	if (table != T_CHECKPOINTS)
+		return again->n == live->n && memcmp(live->bytes, again->bytes, again->n) == 0;
+	return !checkpoint_row(key, live, arena, &x, &note) && !checkpoint_row(key, again, arena, &y, &begin) && x.position == y.position && x.at == y.at &&
+	       strncmp(note, begin, strlen(begin)) == 0;
+}
+
+/* What says how far something has come is nobody's fold: it shows in what it stands for. */
+static bool not_compared(int table, const struct db_value *key)
+{
+	static const char *const names[] = { "applied", "rebuilding" };
+
+	for (size_t i = 0; table == T_META && i < sizeof names / sizeof *names; i++)
+		if (key->n == strlen(names[i]) + 1 && memcmp(key->bytes, names[i], key->n) == 0)
+			return true;
+	return false;
 }
 
 /* Every pair of the one stands in the other, with the same value. */
@@ -77,8 +94,13 @@ static int compare_table(struct core *live, struct core *again, int table, struc
 	DB_FOREACH(&cursor, &a, table, NULL, 0) {
 		struct db_value other;
 		bool equal = false;
-		int found = error ? error : find_in(live, again, &b, table, &cursor.key, &other);
+		int found;
 
+		if (not_compared(table, &cursor.key)) {
+			n_live--;
+			continue;
+		}
+		found = error ? error : find_in(live, again, &b, table, &cursor.key, &other);
 		if (!found && table == T_CASES) {
 			char ref[DB_KEY_MAX + 1];
 
@@ -86,7 +108,7 @@ static int compare_table(struct core *live, struct core *again, int table, struc
 			ref[cursor.key.n] = 0;
 			error = same_case(live, &a, again, &b, ref, arena, &equal);
 		} else if (!found) {
-			equal = same_value(table, &cursor.value, &other);
+			equal = same_value(table, &cursor.key, &cursor.value, &other, arena);
 		}
 		if (!error && !equal) {
 			plain_key(live, table, &cursor.key, plain);
@@ -104,12 +126,26 @@ static int compare_table(struct core *live, struct core *again, int table, struc
 	return error;
 }
 
+/* Each agency has one number, and all of them take part in the log. */
+static int compare_agencies(const struct core *live, struct core *again, struct arena *arena, const char **ret_difference)
+{
+	uint16_t number;
+
+	for (size_t i = 0; i < live->n_agencies && !*ret_difference; i++)
+		if (agency_number(again, live->agencies[i].id, false, &number))
+			*ret_difference = arena_printf(arena, "agencies: %s is not rebuilt", live->agencies[i].id);
+	if (!*ret_difference && live->n_agencies != again->n_agencies)
+		*ret_difference = arena_printf(arena, "agencies: %zu, rebuilt %zu", live->n_agencies, again->n_agencies);
+	return OK;
+}
+
 int compare_cores(struct core *live, struct core *again, struct arena *arena, const char **ret_difference)
 {
-	static const int compared[] = { T_TREE, T_CASES, T_DUE, T_QUEUE, T_IDS, T_RELATED, T_CHECKPOINTS };
+	static const int compared[] = { T_TREE, T_CASES, T_DUE, T_QUEUE, T_IDS, T_RELATED, T_CHECKPOINTS, T_META };
 	int error = OK;
 
 	*ret_difference = NULL;
+	error = compare_agencies(live, again, arena, ret_difference);
 	for (size_t i = 0; i < sizeof compared / sizeof *compared && !error && !*ret_difference; i++)
 		error = compare_table(live, again, compared[i], arena, ret_difference);
 	return error;

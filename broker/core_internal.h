@@ -83,6 +83,10 @@ struct core {
 	char (*new_keys)[65]; size_t n_new_keys; /* refs whose keys this turn made, to forget on rollback */
 };
 
+/* --- core.c ------------------------------------------------------------------------------------------------------------------- */
+/* A core that only reads, for verification: nothing is looked at but the format. Without a master key, or without the key environment, core->keys is NULL. */
+int core_open_to_read(const struct core_options *options, const struct policy *policy, const char *policy_text, struct core **ret_core, struct err *err);
+
 /* --- core_keys.c --------------------------------------------------------------------------------------------------------- */
 /* The key of a case and class; made (in the turn's key transaction) if make, else ERR_ERASED when there is none. Borrowed until the next call. */
 int keys_get(struct core *core, const char *ref, Reentry__Class__Value class, bool make, const uint8_t **ret_key);
@@ -95,6 +99,14 @@ int log_append(struct core *core, Reentry__Header *header, const void *body, siz
 /* What is in Header.commitment, and the salt in it: whoever is given the salt of a record and its opened body can check the one against the other, and learns of no other record. */
 void log_salt(const uint8_t key[KEY_SIZE], uint64_t position, uint8_t ret_salt[KEY_SIZE]);
 void log_commitment(const uint8_t salt[KEY_SIZE], const void *body, size_t body_n, uint8_t ret_commitment[HASH_SIZE]);
+/* The parts of a stored record, borrowed from its value, and its header in the arena. */
+struct log_parts { const Reentry__Header *header; const uint8_t *leaf, *header_bytes, *sealed; size_t header_n, sealed_n; };
+/* Takes a value of T_LOG apart and checks its hash and its place. ERR_CORRUPT. */
+int log_parse(const struct db_value *value, uint64_t position, struct arena *arena, struct log_parts *ret_parts);
+/* Opens the body, and unpacks it. ERR_ERASED: header filled, body NULL. */
+int log_open(struct core *core, const struct log_parts *parts, struct arena *arena, struct core_record *ret_record);
+/* The key that a record's body is sealed under. Borrowed as in keys_get. */
+int log_key(struct core *core, const Reentry__Header *header, bool make, const uint8_t **ret_key);
 /* Reads and checks one; txn: read or write. The parts are borrowed from the arena. */
 int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct arena *arena, struct core_record *ret_record);
 int log_header(struct db_txn *txn, uint64_t position, struct arena *arena, Reentry__Header **ret_header); /* alone, its hash not checked */
@@ -110,16 +122,19 @@ void nodes_rollback(struct core *core);
 void nodes_release(struct core *core);
 struct tree_store nodes_stored(struct db_txn *txn);           /* nodes of what is committed (or flushed, in the write transaction) */
 uint64_t nodes_count(uint64_t size, unsigned tier);           /* nodes of that tier in a tree of that size */
+size_t nodes_tile_size(uint64_t size, unsigned tier, uint64_t tile); /* bytes of that tile in a tree of that size; 0: there is none */
 
 /* --- core_checkpoint.c ------------------------------------------------------------------------------------------------------- */
 int checkpoints_load(struct core *core);                      /* at open */
 /* What a CHECKPOINT record puts into the table, live and in a rebuild. */
 int checkpoint_project(struct core *core, uint64_t position, moment at, const char *note);
-int checkpoint_find(struct core *core, struct db_txn *txn, uint64_t size, struct arena *arena, const char **ret_note);
+int checkpoint_find(struct db_txn *txn, uint64_t size, struct arena *arena, struct issued *ret_issued, const char **ret_note);
+int checkpoint_row(const struct db_value *key, const struct db_value *value, struct arena *arena, struct issued *ret_issued, const char **ret_note); /* ERR_CORRUPT */
 bool checkpoint_signed_by(const char *note, const struct note_key *key);
 
 /* --- core_policy.c ------------------------------------------------------------------------------------------------------- */
 int policy_record(struct core *core);                          /* a CONFIG record, if the effective configuration is not the last one recorded */
+int policy_mark(struct core *core, const void *text, size_t n, uint64_t position); /* that this is what the last CONFIG record says, and where it is */
 int policy_apply(struct core *core);                           /* the index of relations under core->policy; before the turn loads any case */
 
 /* --- core_agency.c ------------------------------------------------------------------------------------------------------------ */

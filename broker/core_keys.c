@@ -73,6 +73,8 @@ int keys_get(struct core *core, const char *ref, Reentry__Class__Value class, bo
 	struct case_keys *slot = cache_slot(core, ref);
 	int error = OK;
 
+	if (!core->keys)
+		return ERR_DENIED;
 	if (class < REENTRY__CLASS__VALUE__A || class > REENTRY__CLASS__VALUE__D || strlen(ref) >= sizeof slot->ref)
 		return ERR_CORRUPT;
 	if (!slot->used || strcmp(slot->ref, ref) != 0) {

@@ -30,7 +30,7 @@ static void leaf_hash(const uint8_t *header, size_t header_n, const uint8_t *sea
 	crypt_sha256_parts(parts, 4, hash);
 }
 
-static int body_key(struct core *core, const Reentry__Header *header, bool make, const uint8_t **ret_key)
+int log_key(struct core *core, const Reentry__Header *header, bool make, const uint8_t **ret_key)
 {
 	if (header->has_class_ && header->subject)
 		return keys_get(core, header->subject, header->class_, make, ret_key);
@@ -76,7 +76,7 @@ int log_append(struct core *core, Reentry__Header *header, const void *body, siz
 	header->position = core->last + 1;
 	header->recorded_at = core->now;
 	header->epoch = core->epoch;
-	error = body_key(core, header, true, &key);
+	error = log_key(core, header, true, &key);
 	if (error)
 		return error;
 	commit_to(header, key, body, body_n, commitment);
@@ -96,26 +96,6 @@ int log_append(struct core *core, Reentry__Header *header, const void *body, siz
 	if (!error)
 		core->last++;
 	return error;
-}
-
-static int open_body(struct core *core, const uint8_t *header, size_t header_n, const uint8_t *sealed, size_t n, struct arena *arena, struct core_record *record)
-{
-	const uint8_t *key = NULL;
-	uint8_t *body;
-	int error = body_key(core, record->header, false, &key);
-
-	if (error)
-		return error;
-	if (n < SEAL_OVERHEAD)
-		return ERR_CORRUPT;
-	body = arena_alloc(arena, n - SEAL_OVERHEAD);
-	if (!body)
-		return ERR_NOMEM;
-	if (crypt_open(key, sealed, n, header, header_n, body))
-		return ERR_CORRUPT;
-	record->body = body;
-	record->body_n = n - SEAL_OVERHEAD;
-	return OK;
 }
 
 static int unpack_body(struct arena *arena, struct core_record *record)
@@ -140,32 +120,61 @@ static int unpack_body(struct arena *arena, struct core_record *record)
 	return error;
 }
 
+int log_open(struct core *core, const struct log_parts *parts, struct arena *arena, struct core_record *ret_record)
+{
+	const uint8_t *key = NULL;
+	uint8_t *body;
+	int error = log_key(core, parts->header, false, &key);
+
+	memset(ret_record, 0, sizeof *ret_record);
+	ret_record->header = parts->header;
+	if (error)
+		return error;
+	if (parts->sealed_n < SEAL_OVERHEAD)
+		return ERR_CORRUPT;
+	body = arena_alloc(arena, parts->sealed_n - SEAL_OVERHEAD);
+	if (!body)
+		return ERR_NOMEM;
+	if (crypt_open(key, parts->sealed, parts->sealed_n, parts->header_bytes, parts->header_n, body))
+		return ERR_CORRUPT;
+	ret_record->body = body;
+	ret_record->body_n = parts->sealed_n - SEAL_OVERHEAD;
+	return unpack_body(arena, ret_record);
+}
+
+int log_parse(const struct db_value *value, uint64_t position, struct arena *arena, struct log_parts *ret_parts)
+{
+	const uint8_t *bytes = value->bytes;
+	uint8_t hash[HASH_SIZE];
+	void *message = NULL;
+	size_t header_n;
+
+	memset(ret_parts, 0, sizeof *ret_parts);
+	if (value->n < PREFIX || (header_n = get32(bytes + HASH_SIZE)) > value->n - PREFIX)
+		return ERR_CORRUPT;
+	*ret_parts = (struct log_parts){
+		.leaf = bytes, .header_bytes = bytes + PREFIX, .header_n = header_n, .sealed = bytes + PREFIX + header_n, .sealed_n = value->n - PREFIX - header_n,
+	};
+	leaf_hash(ret_parts->header_bytes, header_n, ret_parts->sealed, ret_parts->sealed_n, hash);
+	if (memcmp(hash, bytes, HASH_SIZE) != 0)
+		return ERR_CORRUPT;
+	if (pb_unpack_own(&reentry__header__descriptor, ret_parts->header_bytes, header_n, arena, &message) || ((Reentry__Header *)message)->position != position)
+		return ERR_CORRUPT;
+	ret_parts->header = message;
+	return OK;
+}
+
 int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct arena *arena, struct core_record *ret_record)
 {
-	uint8_t at[DB_KEY_MAX], hash[HASH_SIZE];
-	const uint8_t *bytes, *header, *sealed;
+	struct log_parts parts;
 	struct db_value value;
-	size_t header_n, sealed_n;
-	void *message = NULL;
+	uint8_t at[DB_KEY_MAX];
 	int error = db_get(txn, T_LOG, at, db_key(at, "q", position), &value);
 
 	memset(ret_record, 0, sizeof *ret_record);
-	if (error)
-		return error;
-	bytes = value.bytes;
-	if (value.n < PREFIX || (header_n = get32(bytes + HASH_SIZE)) > value.n - PREFIX)
-		return ERR_CORRUPT;
-	header = bytes + PREFIX;
-	sealed = header + header_n;
-	sealed_n = value.n - PREFIX - header_n;
-	leaf_hash(header, header_n, sealed, sealed_n, hash);
-	if (memcmp(hash, bytes, HASH_SIZE) != 0)
-		return ERR_CORRUPT;
-	if (pb_unpack_own(&reentry__header__descriptor, header, header_n, arena, &message) || ((Reentry__Header *)message)->position != position)
-		return ERR_CORRUPT;
-	ret_record->header = message;
-	error = open_body(core, header, header_n, sealed, sealed_n, arena, ret_record);
-	return error ? error : unpack_body(arena, ret_record);
+	if (!error)
+		error = log_parse(&value, position, arena, &parts);
+	return error ? error : log_open(core, &parts, arena, ret_record);
 }
 
 int log_header(struct db_txn *txn, uint64_t position, struct arena *arena, Reentry__Header **ret_header)

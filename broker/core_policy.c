@@ -132,13 +132,16 @@ static int fold_under_recorded(struct core *core)
 	return error;
 }
 
-static int put_position(struct core *core, uint64_t position)
+int policy_mark(struct core *core, const void *text, size_t n, uint64_t position)
 {
-	uint8_t value[8];
+	uint8_t fingerprint[FINGERPRINT], value[8];
+	int error;
 
 	for (int i = 0; i < 8; i++)
 		value[i] = (uint8_t)(position >> (56 - 8 * i));
-	return db_put(&core->txn, T_META, recorded_at, sizeof recorded_at, value, sizeof value);
+	crypt_keyed_hash(core->hash_key, text, n, fingerprint, sizeof fingerprint);
+	error = db_put(&core->txn, T_META, recorded_at, sizeof recorded_at, value, sizeof value);
+	return error ? error : db_put(&core->txn, T_META, recorded, sizeof recorded, fingerprint, sizeof fingerprint);
 }
 
 int policy_record(struct core *core)
@@ -168,8 +171,6 @@ int policy_record(struct core *core)
 	if (!error)
 		error = log_append(core, &header, body, n);
 	if (!error)
-		error = put_position(core, core->last);
-	if (!error)
-		error = db_put(&core->txn, T_META, recorded, sizeof recorded, fingerprint, sizeof fingerprint);
+		error = policy_mark(core, core->policy_text, text_n, core->last);
 	return error ? error : policy_apply(core);
 }

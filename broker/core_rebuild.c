@@ -63,36 +63,39 @@ static int fold_acked(struct core *core, const Reentry__Header *header)
 }
 
 /* What follows was decided under another policy. Nothing may be loaded that was derived under the old one, so the turn ends here. */
-static int fold_config(struct core *core, const struct core_record *record)
+static int take_policy(struct core *core, const char *text, uint64_t position)
 {
 	const struct core *live = core->live;
 	struct broker_config *config = NULL;
-	void *message = NULL;
-	Reentry__ConfigRecord *stored;
-	char *text = NULL;
-	int error = pb_unpack_own(&reentry__config_record__descriptor, record->body, record->body_n, &core->arena, &message);
+	int error = core_commit(core);
 
-	if (error)
-		return error;
-	stored = message;
-	if (stored->policy.len != strlen(live->policy_text) || memcmp(stored->policy.data, live->policy_text, stored->policy.len) != 0) {
-		text = malloc(stored->policy.len + 1);
-		if (!text)
-			return ERR_NOMEM;
-		memcpy(text, stored->policy.data, stored->policy.len);
-		text[stored->policy.len] = 0;
-	}
-	error = core_commit(core);
-	if (!error && text)
+	if (!error && strcmp(text, live->policy_text) != 0)
 		error = broker_config_parse(text, &config, NULL);
-	free(text);
 	if (error)
 		return error;
 	broker_config_free(core->past);
 	core->past = config;
 	core->policy = config ? &config->policy : live->policy;
 	error = core_begin(core, 0);
+	if (!error)
+		error = policy_mark(core, text, strlen(text), position);
 	return error ? error : policy_apply(core);
+}
+
+static int fold_config(struct core *core, const struct core_record *record)
+{
+	Reentry__ConfigRecord *stored;
+	void *message = NULL;
+	char *text;
+	int error = pb_unpack_own(&reentry__config_record__descriptor, record->body, record->body_n, &core->arena, &message);
+
+	if (error)
+		return error;
+	stored = message;
+	text = strndup((const char *)stored->policy.data, stored->policy.len); /* outlives the turn */
+	error = text ? take_policy(core, text, record->header->position) : ERR_NOMEM;
+	free(text);
+	return error;
 }
 
 static int fold_checkpoint(struct core *core, const struct core_record *record)
@@ -115,6 +118,19 @@ static int fold_leaf(struct core *to, struct db_txn *read, uint64_t position)
 	return error ? error : nodes_add(to, leaf);
 }
 
+/* Who took part stays known: the header is in the clear. */
+static int fold_erased(struct core *core, const Reentry__Header *header)
+{
+	uint16_t number;
+	int error = OK;
+
+	if (header->agency && strcmp(header->agency, core->policy->broker_id) != 0)
+		error = agency_number(core, header->agency, true, &number);
+	for (size_t i = 0; i < header->n_to && !error; i++)
+		error = agency_number(core, header->to[i], true, &number);
+	return error;
+}
+
 /* The shadow's turn time is the record's, so that what is written carries it. */
 static int fold(struct core *from, struct core *to, struct db_txn *read, uint64_t position)
 {
@@ -128,7 +144,7 @@ static int fold(struct core *from, struct core *to, struct db_txn *read, uint64_
 		error = leaf ? leaf : error;
 	}
 	if (error == ERR_ERASED)
-		return OK; /* an erased case leaves nothing else to fold */
+		return fold_erased(to, record.header); /* an erased case leaves nothing else to fold */
 	if (error)
 		return error;
 	to->now = record.header->recorded_at;

@@ -19,6 +19,15 @@ uint64_t nodes_count(uint64_t size, unsigned tier)
 	return below / TILE_LEAVES * TILE_NODES + rest - (uint64_t)__builtin_popcountll(rest);
 }
 
+size_t nodes_tile_size(uint64_t size, unsigned tier, uint64_t tile)
+{
+	uint64_t n = nodes_count(size, tier), before = tile * TILE_NODES;
+
+	if (tile > n / TILE_NODES)
+		return 0;
+	return (size_t)(n - before < TILE_NODES ? n - before : TILE_NODES) * HASH_SIZE;
+}
+
 /* --- growing ----------------------------------------------------------------------------------------------------------- */
 
 static int keep_node(struct core *core, const struct tree_node *node)
