@@ -14,6 +14,7 @@
 #include "lib/clock.h"
 #include "lib/control.h"
 #include "lib/loop.h"
+#include "lib/note.h"
 #include "lib/wire.h"
 
 #define PROTOCOL_VERSION 1
@@ -24,6 +25,7 @@
 #define TICK_LONG_MS 60000           /* the clock is looked at so often, whatever is due when */
 #define TOLD_MS 20                   /* a DELIVERED record waits so long for an acknowledgement to share its commit */
 
+struct proof { uint64_t from, to; bool made; struct tree_proof hashes; };   /* the last one that was asked for: all agents mostly need the same */
 struct endpoint { char *wanted, *bound; };   /* as configured, and as bound (the port instead of "*") */
 
 struct turn;
@@ -39,6 +41,9 @@ struct broker {
 	struct clock clock;
 	struct keyring keyring;
 	struct key_pair key;                 /* of endpoints that are bound from now on */
+	bool signs;                          /* checkpoints; then log_public is the key that they hold under */
+	uint8_t log_public[KEY_SIZE];
+	struct proof proof_room;
 	struct endpoint endpoints[ENDPOINTS_MAX];
 	size_t n_endpoints;
 	int lock_fd;
@@ -58,7 +63,7 @@ struct broker {
 	struct loop_timer due, told, tick, watchdog, minute;
 
 	struct stats stats;
-	struct limiter denials, malformed, full, failures;
+	struct limiter denials, malformed, full, failures, contradictions;
 	char user[WIRE_USER_MAX + 1];        /* what zap_who answered last */
 	char denied_key[12];                 /* beginning of a refused key that is to be recorded; empty: none */
 	unsigned denied_more;
@@ -130,6 +135,16 @@ void deliver_tick(struct broker *broker, int64_t now);
 void deliver_forget(struct session *session);       /* the window, when a session ends */
 /* Hands over again everything that is in the agency's queue. */
 void deliver_rewind(struct broker *broker, struct session *session);
+
+/* --- witness.c: checkpoints and cosignatures --------------------------------------------------------------------------------- */
+
+/* Puts the last checkpoint into a Welcome, proved from the one that Hello names; room lives until the Welcome is sent. */
+void witness_welcome(struct broker *broker, struct session *session, const Reentry__Hello *hello, Reentry__Welcome *welcome, Reentry__Checkpoint *room);
+/* Signs the log as it is, in a turn of its own, and tells every agent. ERR_DENIED: no signing key. ERR_NOTFOUND: an empty log. */
+int witness_issue(struct broker *broker);
+void witness_tick(struct broker *broker);           /* when one is due */
+/* In a turn: an agent's cosignature. OK also for one that is not taken; other errors are the turn's. */
+int witness_cosign(struct broker *broker, struct session *session, const char *note);
 
 /* --- query.c, query_case.c, query_replay.c, directory.c: questions --------------------------------------------------------- */
 

@@ -216,6 +216,27 @@ static int do_resend(struct request *request)
 	return rc ? err_set(&request->err, rc, "the answer does not fit") : OK;
 }
 
+static int do_checkpoint(struct request *request)
+{
+	struct broker *broker = request->broker;
+	uint64_t size;
+	const char *note;
+	struct buf out;
+	int rc = witness_issue(broker);
+
+	if (rc == ERR_DENIED)
+		return err_set(&request->err, rc, "there is no signing key: make one (reentry keygen) at %s and restart", broker->config->file.broker.signing_key);
+	if (!rc)
+		rc = core_checkpoint_last(broker->core, &request->arena, &size, &note);
+	if (rc)
+		return err_set(&request->err, rc, rc == ERR_NOTFOUND ? "the log is empty" : "no checkpoint could be signed: %s", err_text(rc));
+	buf_init(&out);
+	(void)buf_printf(&out, "{\"size\":%" PRIu64 ",\"note\":", size); /* errors stay in out */
+	(void)json_string(&out, note);
+	(void)buf_text(&out, "}");
+	return line(request, &out);
+}
+
 static int do_reload(struct request *request)
 {
 	const int rc = broker_reload(request->broker, &request->err);
@@ -227,6 +248,7 @@ static int do_reload(struct request *request)
 static const struct { const char *name; int (*run)(struct request *); } commands[] = {
 	{ "status", do_status }, { "queues", do_queues }, { "timers", do_timers }, { "backup", do_backup },
 	{ "rebuild", do_rebuild }, { "resend", do_resend }, { "reload", do_reload },
+	{ "checkpoint", do_checkpoint },
 };
 
 static int run(struct request *request, const char *text, size_t n)

@@ -23,6 +23,7 @@ static int add_files(const struct broker_config *config, size_t agency, struct k
 		}
 		memcpy(entry->key, pair.curve_public, sizeof entry->key);
 		entry->agency = &config->policy.agencies[agency];
+		memcpy(entry->sign_public, pair.sign_public, sizeof entry->sign_public);
 		keyring->n++;
 	}
 	return OK;
@@ -74,14 +75,19 @@ void keyring_release(struct keyring *keyring)
 	*keyring = (struct keyring){ 0 };
 }
 
-const struct agency *keyring_find(const struct keyring *keyring, const char *key)
+const struct keyring_entry *keyring_entry(const struct keyring *keyring, const char *key)
 {
 	struct keyring_entry wanted = { .agency = NULL };
-	const struct keyring_entry *found;
 
 	if (strlen(key) != sizeof wanted.key - 1 || !keyring->n)
 		return NULL;
 	memcpy(wanted.key, key, sizeof wanted.key);
-	found = bsearch(&wanted, keyring->entries, keyring->n, sizeof *keyring->entries, by_key);
+	return bsearch(&wanted, keyring->entries, keyring->n, sizeof *keyring->entries, by_key);
+}
+
+const struct agency *keyring_find(const struct keyring *keyring, const char *key)
+{
+	const struct keyring_entry *found = keyring_entry(keyring, key);
+
 	return found ? found->agency : NULL;
 }

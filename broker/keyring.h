@@ -8,13 +8,15 @@
 #include "lib/crypt.h"
 #include "lib/err.h"
 
-struct keyring_entry { char key[41]; const struct agency *agency; };   /* CURVE public key, Z85; agency: of the configuration's policy */
+/* key: CURVE public key, Z85; agency: of the configuration's policy; sign_public: what its cosignatures hold under. */
+struct keyring_entry { char key[41]; const struct agency *agency; uint8_t sign_public[KEY_SIZE]; };
 struct keyring { struct keyring_entry *entries; size_t n; };
 
 /* Reads every key file. ERR_INVALID names agency, file and what to do: a missing or unreadable file, two agencies (or the broker) with one key. */
 int keyring_load(const struct broker_config *config, struct keyring *ret_keyring, struct err *err);
 void keyring_release(struct keyring *keyring);
 /* NULL: nobody has it. */
+const struct keyring_entry *keyring_entry(const struct keyring *keyring, const char *key);
 const struct agency *keyring_find(const struct keyring *keyring, const char *key);
 
 #endif

@@ -66,6 +66,7 @@ static void on_tick(void *context)
 	zap_record(broker);
 	sessions_tick(broker, now);
 	deliver_tick(broker, now);
+	witness_tick(broker);
 	broker->asking = true; /* whoever could not be answered for a full connection */
 	(void)loop_timer_set(broker->loop, &broker->tick, TICK_MS); /* its own place was just freed; so below */
 }
@@ -146,6 +147,9 @@ static int open_keys(struct broker *broker, struct core_options *options, uint8_
 	else if (!rc)
 		log_warn("signing_key=%s is not there: no checkpoints are signed (reentry keygen)", group->signing_key);
 	options->master_key = master;
+	broker->signs = signing->has_secret;
+	if (broker->signs)
+		crypt_sign_public(signing->sign_seed, broker->log_public);
 	options->signing_seed = signing->has_secret ? signing->sign_seed : NULL;
 	return rc;
 }

@@ -276,11 +276,12 @@ static void malformed(struct broker *broker, struct session *session, const stru
 		say_bye(broker, peer, "malformed", err->text);
 }
 
-static void welcome(struct broker *broker, struct session *session)
+static void welcome(struct broker *broker, struct session *session, const Reentry__Hello *hello)
 {
 	const struct limits_group *limits = &broker->config->file.limits;
 	Reentry__Frame frame = REENTRY__FRAME__INIT;
 	Reentry__Welcome message = REENTRY__WELCOME__INIT;
+	Reentry__Checkpoint checkpoint = REENTRY__CHECKPOINT__INIT;
 	struct core_status status = { 0 };
 
 	(void)core_status(broker->core, &status); /* only the epoch is wanted; unknown is 0 */
@@ -295,6 +296,7 @@ static void welcome(struct broker *broker, struct session *session)
 	message.now = clock_now(&broker->clock);
 	message.broker = broker->config->file.broker.id;
 	message.oin = broker->config->file.broker.oin;
+	witness_welcome(broker, session, hello, &message, &checkpoint);
 	frame.welcome = &message;
 	if (net_send(broker, session, &frame))
 		session_lost(broker, session);
@@ -351,7 +353,7 @@ static void on_hello(struct broker *broker, struct session *session, const struc
 	memcpy(session->key, key, sizeof session->key);
 	session->seen_at = session->up_since = now;
 	log_info("agency=%s session up program=%.40s", session->agency->id, hello->program ? hello->program : "?");
-	welcome(broker, session);
+	welcome(broker, session, hello);
 	if (session->up)
 		deliver_want(broker, session);
 }
@@ -438,7 +440,7 @@ static void on_now(struct broker *broker, struct session *session, const struct 
 		query_begin(broker, session, frame->query);
 	else if (frame->credit)
 		query_credit(broker, session, frame->credit);
-	else if (!frame->cosign)
+	else
 		malformed(broker, session, &message->peer, (err_set(&err, ERR_INVALID, "a Frame begins in no usual way"), &err));
 	arena_reset(&broker->reading);
 }
@@ -468,7 +470,7 @@ void session_receive(struct broker *broker, struct wire_message *message)
 		session->seen_at = clock_monotonic_ms();
 		session->pinged = false;
 	}
-	if (kind != FRAME_PUBLISH && kind != FRAME_ACK)
+	if (kind != FRAME_PUBLISH && kind != FRAME_ACK && kind != FRAME_COSIGN)
 		on_now(broker, session, message, key);
 	else if (kind == FRAME_PUBLISH && session->first &&
 	         (session->n_items + items > (size_t)broker->config->file.limits.window || session->n_bytes + message->n > INPUT_BYTES_MAX))

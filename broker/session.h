@@ -19,7 +19,7 @@
 struct broker;
 struct query;
 
-/* A Publish or Ack that waits for its turn. */
+/* A Publish, Ack or Cosign that waits for its turn. */
 struct frame {
 	struct frame *next;
 	struct wire_message message;
@@ -45,6 +45,8 @@ struct session {
 	struct session *next_active;
 	size_t turn_first, turn_last;    /* operations of the present turn, as index + 1; 0: none */
 	size_t turn_n;                   /* how many */
+
+	uint64_t witnessed;              /* size of the last checkpoint that this session was told; 0: none */
 
 	/* out */
 	struct sent *sent;               /* unacknowledged, ascending; at most the window; NULL while none */

@@ -31,6 +31,8 @@
 	X(lost, "connections found gone, or silent") \
 	X(queries, "questions asked") \
 	X(denied, "questions refused") \
+	X(cosignatures, "cosignatures taken") \
+	X(contradictions, "agents whose checkpoint contradicts the log") \
 	X(turns, "turns committed") \
 	X(turns_failed, "turns rolled back") \
 	X(turn_us, "microseconds spent in turns") \

@@ -17,7 +17,7 @@
 #define ARENA_SOFT ((size_t)48 << 20)   /* a turn that has used so much memory takes no more */
 #define STUCK_MS 1000
 
-enum op_kind { OP_PUBLISH, OP_ACK, OP_TOLD, OP_FIRE };
+enum op_kind { OP_PUBLISH, OP_ACK, OP_TOLD, OP_FIRE, OP_COSIGN };
 
 struct op {
 	enum op_kind kind;
@@ -27,6 +27,7 @@ struct op {
 	size_t next;                     /* of the same session, index + 1 */
 	const Reentry__Publish__Item *item;
 	const uint64_t *sequences; size_t n;
+	const char *note;
 	struct core_receipt receipt;
 };
 
@@ -78,6 +79,8 @@ static int run_op(struct broker *broker, struct op *op)
 		return core_acked(broker->core, op->session->agency->id, op->sequences, op->n);
 	case OP_TOLD:
 		return core_delivered(broker->core, op->session->agency->id, op->sequences, op->n);
+	case OP_COSIGN:
+		return witness_cosign(broker, op->session, op->note);
 	case OP_FIRE:
 		return core_fire(broker->core, FIRE_MAX, &more);
 	}
@@ -195,6 +198,14 @@ static int take_ack(struct broker *broker, struct session *session, const Reentr
 	return do_op(broker, &op);
 }
 
+static int take_cosign(struct broker *broker, struct session *session, const Reentry__Cosign *cosign)
+{
+	const struct op op = { .kind = OP_COSIGN, .session = session, .note = cosign->note };
+
+	session_frame_done(broker, session);
+	return op.note ? do_op(broker, &op) : OK;
+}
+
 /* At most `room` items of the frame. */
 static int take_items(struct broker *broker, struct session *session, const Reentry__Publish *publish, size_t room, size_t *ret_taken)
 {
@@ -211,6 +222,7 @@ static int take_items(struct broker *broker, struct session *session, const Reen
 	}
 	*ret_taken = broker->turn->n_ops - before; /* not those for which there was no memory: they come again */
 	broker->turn->n_items += *ret_taken;
+	broker->stats.items += *ret_taken;
 	frame->next_item += *ret_taken;
 	if (frame->next_item >= publish->n_items)
 		session_frame_done(broker, session);
@@ -228,13 +240,13 @@ static int take_share(struct broker *broker, struct session *session)
 
 		if (!unpack_next(broker, session, &frame))
 			return OK;
-		if (frame->ack) {
+		taken = 1;
+		if (frame->ack)
 			rc = take_ack(broker, session, frame->ack);
-			room--;
-			continue;
-		}
-		rc = take_items(broker, session, frame->publish, room, &taken);
-		broker->stats.items += taken;
+		else if (frame->cosign)
+			rc = take_cosign(broker, session, frame->cosign);
+		else
+			rc = take_items(broker, session, frame->publish, room, &taken);
 		room -= taken;
 	}
 	session_rejoin(&broker->sessions, session);
