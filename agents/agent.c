@@ -100,7 +100,7 @@ static void on_watchdog(void *context)
 
 static int open_store(struct agent *agent, struct err *err)
 {
-	int r = store_open(&agent->store, agent->config.agent.store, agent->config.agent.size_max, err);
+	int r = store_open(&agent->store, agent->config.agent.store, agent->config.agent.size_max, agent->config.agent.id, err);
 	if (r == OK)
 		r = turn_open(agent) == OK ? OK : err_set(err, ERR_NOMEM, "no room in the event loop");
 	if (r == OK)

@@ -26,12 +26,14 @@ struct agent;
 
 struct spool_config {
 	char *dir;                     /* holds in/ done/ failed/ out/ */
+	bool done;                     /* what was written to out/ counts as dealt with */
 };
 struct exec_config {
 	struct conf_strings command;   /* program and arguments; no shell */
 	int64_t timeout, backoff;      /* ms */
 	int64_t attempts, parallel;
 	bool errors;                   /* the command's stderr goes to ours */
+	bool done;                     /* what the command took counts as dealt with */
 };
 struct agent_config {
 	struct {
@@ -85,7 +87,7 @@ enum table {
 	TABLE_REFUSED,   /* q(number) → nothing: the entries of SENT with `refused` */
 	TABLE_IDS,       /* s(event id) → q(number) */
 	TABLE_INBOX,     /* q(sequence) → AgentEntry; an empty value once it was purged: the number is remembered */
-	TABLE_OPEN,      /* q(sequence) → nothing: not done */
+	TABLE_OPEN,      /* q(sequence) → b(OPEN_… bits): not done */
 	TABLE_CASES,     /* s(subject) b(table) q(number) → nothing: all entries of a case */
 	TABLE_LINKS,     /* s(subject) → AgentEntry: our own file number, sealed */
 	TABLE_NUMBERS,   /* m(keyed hash of a file number) → subject */
@@ -96,13 +98,14 @@ enum table {
 	TABLE_PURGES,    /* s(subject) → AgentPurge */
 	TABLE_COUNT,
 };
+enum { OPEN_URGENT = 1, OPEN_OVERDUE = 2 };  /* OVERDUE: the broker's word that something of ours was not received */
 #define STORE_FORMAT 1
 struct store {
 	struct db *db;
 	struct case_keys keys;
 };
-/* Makes STORE/ if missing. ERR_BUSY, ERR_CORRUPT, ERR_IO, ERR_INVALID (another format) with what to do. */
-int store_open(struct store *store, const char *dir, int64_t size_max, struct err *err);
+/* Makes STORE/ if missing. ERR_BUSY, ERR_CORRUPT, ERR_IO, ERR_INVALID (another format, agency, or store.key) with what to do. */
+int store_open(struct store *store, const char *dir, int64_t size_max, const char *agency, struct err *err);
 void store_close(struct store *store);
 int store_meta_put(struct db_txn *txn, const char *name, const void *bytes, size_t n);
 int store_meta_get(struct db_txn *txn, const char *name, struct db_value *ret_value);
@@ -217,6 +220,8 @@ int inbox_open(struct agent *agent, struct err *err);
 void inbox_deliver(struct agent *agent, const Reentry__Deliver *deliver);
 /* Marks it, and the older versions that it superseded, as dealt with. OK also when it was so already. ERR_NOTFOUND. */
 int inbox_done(struct agent *agent, uint64_t sequence);
+/* How many that are not done bear that bit. */
+size_t inbox_count(struct db_txn *txn, unsigned bit);
 /* A delivery as the event it carries. Memory from arena. */
 int delivery_event(const Reentry__Delivery *delivery, struct arena *arena, struct json_event *ret_event);
 

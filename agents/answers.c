@@ -365,25 +365,14 @@ static void write_oldest(struct agent *agent, struct buf *out)
 	db_abort(&txn);
 }
 
-/* What is open in the inbox, as far as it is listed: urgent ones, and the broker's word that something of ours was not received. */
 static void write_inbox(struct agent *agent, struct buf *out)
 {
-	struct inbox_filter filter = {.since = MOMENT_NONE};
-	struct inbox_line *lines = NULL;
 	struct db_txn txn;
-	struct arena arena;
-	size_t n = 0, urgent = 0, undelivered = 0;
-	arena_init(&arena, 0);
-	if (db_begin_read(agent->store.db, &txn) == OK && inbox_list(agent, &txn, &filter, &arena, &lines, &n) != OK)
-		n = 0;
+	bool readable = db_begin_read(agent->store.db, &txn) == OK;
+	size_t urgent = readable ? inbox_count(&txn, OPEN_URGENT) : 0, overdue = readable ? inbox_count(&txn, OPEN_OVERDUE) : 0;
 	db_abort(&txn);
-	for (size_t i = 0; i < n; i++) {
-		urgent += lines[i].event->has_priority && lines[i].event->priority == REENTRY__PRIORITY__VALUE__URGENT;
-		undelivered += lines[i].event->type != NULL && strcmp(lines[i].event->type, "delivery.overdue") == 0;
-	}
-	arena_release(&arena);
 	(void)buf_printf(out, ",\"inbox\":{\"open\":%llu,\"urgent\":%zu,\"last\":\"%020llu\"},\"undelivered\":%zu", (unsigned long long)agent->inbox.open, urgent,
-	                 (unsigned long long)agent->inbox.last, undelivered); /* the buffer remembers its error */
+	                 (unsigned long long)agent->inbox.last, overdue); /* the buffer remembers its error */
 }
 
 void request_status(struct request *request, const struct request_input *input, struct arena *arena)

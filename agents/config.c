@@ -26,6 +26,7 @@ static const struct conf_row agent_rows[] = {
 #define AT(field) offsetof(struct spool_config, field)
 static const struct conf_row spool_rows[] = {
 	{.name = "dir", .type = CONF_PATH, .offset = AT(dir), .help = "Folder with in/, done/, failed/ and out/: events as files."},
+	{.name = "done", .type = CONF_BOOL, .offset = AT(done), .fallback = "false", .help = "What was written to out/ counts as dealt with: for an agency whose people do not look into the inbox."},
 	{0},
 };
 #undef AT
@@ -39,6 +40,7 @@ static const struct conf_row exec_rows[] = {
 	{.name = "backoff", .type = CONF_DURATION, .offset = AT(backoff), .fallback = "5s", .min = 10, .max = 3600000, .help = "Pause after the first failure, doubled after each further one, at most an hour."},
 	{.name = "parallel", .type = CONF_INT, .offset = AT(parallel), .fallback = "4", .min = 1, .max = 64, .help = "Commands at one time; never two of one case."},
 	{.name = "errors", .type = CONF_BOOL, .offset = AT(errors), .fallback = "false", .help = "Let the command write to the agent's own log (it must then name no person)."},
+	{.name = "done", .type = CONF_BOOL, .offset = AT(done), .fallback = "false", .help = "What the command took counts as dealt with: for an agency whose people do not look into the inbox."},
 	{0},
 };
 #undef AT

@@ -44,9 +44,14 @@ static int put_entry(struct agent *agent, const Reentry__Delivery *delivery, con
 	entry.has_at = true;
 	entry.at = clock_now(&agent->clock);
 	entry.has_ending = entry.ending = ending;
+	uint8_t bits = 0;
+	if (event->has_priority && event->priority == REENTRY__PRIORITY__VALUE__URGENT)
+		bits |= OPEN_URGENT;
+	if (strcmp(event->type, "delivery.overdue") == 0)
+		bits |= OPEN_OVERDUE;
 	int r = entry_put(agent, &place, &entry, delivery);
 	if (r == OK)
-		r = db_put(turn_txn(agent), TABLE_OPEN, key, db_key(key, "q", delivery->sequence), "", 0);
+		r = db_put(turn_txn(agent), TABLE_OPEN, key, db_key(key, "q", delivery->sequence), &bits, sizeof bits);
 	return r;
 }
 
@@ -168,6 +173,16 @@ int inbox_done(struct agent *agent, uint64_t sequence)
 	if (r == OK)
 		turn_after(agent, count_open, &agent->inbox, 0);
 	return r;
+}
+
+size_t inbox_count(struct db_txn *txn, unsigned bit)
+{
+	struct db_cursor cursor;
+	size_t n = 0;
+	for (bool more = db_cursor_open(txn, TABLE_OPEN, &cursor) == OK && db_seek(&cursor, NULL, 0, 0); more; more = db_next(&cursor))
+		n += cursor.value.n == 1 && (*(const uint8_t *)cursor.value.bytes & bit) != 0;
+	db_cursor_close(&cursor);
+	return n;
 }
 
 int delivery_event(const Reentry__Delivery *delivery, struct arena *arena, struct json_event *ret_event)

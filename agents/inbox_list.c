@@ -65,6 +65,8 @@ bool inbox_wanted(const struct inbox_filter *filter, const struct inbox_line *li
 
 /* Which table to walk, backwards from its end: the case's entries, what is open, or everything. */
 struct walk { enum table table; uint8_t prefix[DB_KEY_MAX]; size_t prefix_n; };
+/* Of a walk over what is open: which of it. However much is open, nothing urgent is left out for something newer. */
+enum part { ANY, URGENT_ONLY, NOT_URGENT };
 
 static struct walk choose_walk(const struct inbox_filter *filter)
 {
@@ -76,14 +78,19 @@ static struct walk choose_walk(const struct inbox_filter *filter)
 	return walk;
 }
 
-static int collect(struct agent *agent, struct db_txn *txn, const struct inbox_filter *filter, struct arena *arena, struct inbox_line **ret_lines, size_t *ret_n)
+static bool is_part(const struct walk *walk, enum part part, struct db_value value)
+{
+	bool urgent = walk->table == TABLE_OPEN && value.n == 1 && (*(const uint8_t *)value.bytes & OPEN_URGENT) != 0;
+	return part == ANY || urgent == (part == URGENT_ONLY);
+}
+
+static int collect_part(struct agent *agent, struct db_txn *txn, const struct inbox_filter *filter, enum part part, struct arena *arena, struct inbox_line **ret_lines,
+                        size_t *ret_n)
 {
 	struct walk walk = choose_walk(filter);
 	struct db_cursor cursor;
 	size_t max = filter->max > 0 && filter->max < INBOX_LIST_MAX ? filter->max : INBOX_LIST_MAX;
 	int r = OK;
-	*ret_lines = NULL;
-	*ret_n = 0;
 	if (filter->subject != NULL && walk.prefix_n == 0)
 		return OK; /* no case can have such a name */
 	bool more = db_cursor_open(txn, (int)walk.table, &cursor) == OK && db_seek_last(&cursor, walk.prefix_n > 0 ? walk.prefix : NULL, walk.prefix_n);
@@ -95,6 +102,8 @@ static int collect(struct agent *agent, struct db_txn *txn, const struct inbox_f
 			r = ERR_CORRUPT;
 			break;
 		}
+		if (!is_part(&walk, part, cursor.value))
+			continue;
 		int read = inbox_line_read(agent, txn, sequence, arena, &line);
 		if (read == ERR_NOTFOUND || read == ERR_ERASED || (read == OK && !inbox_wanted(filter, &line)))
 			continue;
@@ -106,6 +115,16 @@ static int collect(struct agent *agent, struct db_txn *txn, const struct inbox_f
 	}
 	db_cursor_close(&cursor);
 	return r != OK ? r : txn->error;
+}
+
+static int collect(struct agent *agent, struct db_txn *txn, const struct inbox_filter *filter, struct arena *arena, struct inbox_line **ret_lines, size_t *ret_n)
+{
+	*ret_lines = NULL;
+	*ret_n = 0;
+	if (filter->all || filter->subject != NULL)
+		return collect_part(agent, txn, filter, ANY, arena, ret_lines, ret_n);
+	int r = collect_part(agent, txn, filter, URGENT_ONLY, arena, ret_lines, ret_n);
+	return r == OK ? collect_part(agent, txn, filter, NOT_URGENT, arena, ret_lines, ret_n) : r;
 }
 
 /* --- folding and sorting ------------------------------------------------------------------------------------------------ */

@@ -16,30 +16,42 @@ static const char *const tables[TABLE_COUNT + 1] = {
 /* Receipts, acknowledgements and purges still find room when nothing new is taken in any more. */
 #define STORE_RESERVE ((size_t)8 << 20)
 
-static int check_format(struct store *store, const char *dir, struct err *err)
+/* A value that must be what it was when the store was made; put there if it is new. */
+static int check_value(struct db_txn *txn, const char *name, const void *bytes, size_t n)
 {
-	struct db_txn txn;
-	int r = db_begin(store->db, &txn);
-	if (r != OK)
-		return err_set(err, r, "%s: %s", dir, err_text(r));
-	txn.reserve = true;
 	struct db_value value;
-	uint8_t format = STORE_FORMAT;
-	r = store_meta_get(&txn, "format", &value);
-	if (r == OK && (value.n != 1 || *(const uint8_t *)value.bytes != STORE_FORMAT)) {
-		db_abort(&txn);
-		return err_set(err, ERR_INVALID, "%s: is of another format than this program's (%d): use the program it was made with", dir, STORE_FORMAT);
-	}
-	if (r == OK) {
-		db_abort(&txn);
-		return OK;
-	}
-	(void)store_meta_put(&txn, "format", &format, 1); /* remembered by the transaction */
-	r = db_commit(&txn);
-	return r == OK ? OK : err_set(err, r, "%s: %s", dir, err_text(r));
+	int r = store_meta_get(txn, name, &value);
+	if (r == ERR_NOTFOUND)
+		return store_meta_put(txn, name, bytes, n);
+	return r != OK ? r : value.n == n && memcmp(value.bytes, bytes, n) == 0 ? OK : ERR_INVALID;
 }
 
-int store_open(struct store *store, const char *dir, int64_t size_max, struct err *err)
+/* That this is our format, our agency, and the store.key that the cases' keys were sealed with. */
+static int check_store(struct store *store, const char *dir, const char *agency, struct err *err)
+{
+	uint8_t format = STORE_FORMAT, proof[HASH_SIZE];
+	struct db_txn txn;
+	int r = db_begin(store->db, &txn);
+	txn.reserve = true;
+	crypt_keyed_hash(store->keys.own, "store.key", 9, proof, sizeof proof);
+	const char *wrong = "is of another format than this program's: use the program that it was made with";
+	if (r == OK)
+		r = check_value(&txn, "format", &format, sizeof format);
+	if (r == OK) {
+		wrong = "belongs to another agency: check agent.id and agent.store";
+		r = check_value(&txn, "agency", agency, strlen(agency));
+	}
+	if (r == OK) {
+		wrong = "was made with another store.key: put that one back, nothing can be read without it";
+		r = check_value(&txn, "key", proof, sizeof proof);
+	}
+	if (r == OK)
+		r = db_commit(&txn);
+	db_abort(&txn);
+	return r == OK ? OK : err_set(err, r, "%s: %s", dir, r == ERR_INVALID ? wrong : err_text(r));
+}
+
+int store_open(struct store *store, const char *dir, int64_t size_max, const char *agency, struct err *err)
 {
 	*store = (struct store){0};
 	char path[4096];
@@ -51,9 +63,9 @@ int store_open(struct store *store, const char *dir, int64_t size_max, struct er
 	if (r == OK)
 		r = db_open(path, &options, &store->db, err);
 	if (r == OK)
-		r = check_format(store, dir, err);
-	if (r == OK)
 		r = case_keys_open(&store->keys, dir, err);
+	if (r == OK)
+		r = check_store(store, dir, agency, err);
 	if (r != OK)
 		store_close(store);
 	return r;

@@ -28,7 +28,11 @@ static const struct conf_row agent_rows[] = {
 	{.name = "size_max", .type = CONF_SIZE, .offset = offsetof(struct values, number), .fallback = "1B", .help = ""},
 	{0},
 };
-static const struct conf_row spool_rows[] = {IGNORED("dir", CONF_PATH, text), {0}};
+static const struct conf_row spool_rows[] = {
+	IGNORED("dir", CONF_PATH, text),
+	{.name = "done", .type = CONF_BOOL, .offset = offsetof(struct values, flag), .fallback = "false", .help = ""},
+	{0},
+};
 static const struct conf_row exec_rows[] = {
 	{.name = "command", .type = CONF_STRINGS, .offset = offsetof(struct values, texts), .help = ""},
 	{.name = "timeout", .type = CONF_DURATION, .offset = offsetof(struct values, number), .fallback = "1s", .help = ""},
@@ -36,6 +40,7 @@ static const struct conf_row exec_rows[] = {
 	{.name = "backoff", .type = CONF_DURATION, .offset = offsetof(struct values, number), .fallback = "1s", .help = ""},
 	{.name = "parallel", .type = CONF_INT, .offset = offsetof(struct values, number), .fallback = "1", .help = ""},
 	{.name = "errors", .type = CONF_BOOL, .offset = offsetof(struct values, flag), .fallback = "false", .help = ""},
+	{.name = "done", .type = CONF_BOOL, .offset = offsetof(struct values, flag), .fallback = "false", .help = ""},
 	{0},
 };
 const struct conf_row cli_agent_rows[] = {

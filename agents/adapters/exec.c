@@ -43,6 +43,14 @@ struct exec {
 	uint64_t waiting, given_up;
 };
 
+/* Pauses are meant in real time, also where the agency's clock is a simulated one. */
+static moment real_now(void)
+{
+	struct clock clock;
+	clock_system(&clock);
+	return clock_now(&clock);
+}
+
 /* --- the queue ------------------------------------------------------------------------------------------------------------- */
 
 static int put_work(struct agent *agent, uint64_t sequence, const Reentry__AgentWork *work)
@@ -138,6 +146,8 @@ static void settle(struct exec *exec, uint64_t sequence, int status)
 	if (status == 0) {
 		drop_work(agent, sequence);
 		exec->waiting--;
+		if (config->done)
+			(void)inbox_done(agent, sequence); /* errors are remembered by the transaction */
 		return;
 	}
 	work->has_attempts = work->has_status = true;
@@ -151,7 +161,7 @@ static void settle(struct exec *exec, uint64_t sequence, int status)
 		          work->attempts, status);
 	} else {
 		work->has_next_at = true;
-		work->next_at = clock_now(&agent->clock) + backoff(config, work->attempts);
+		work->next_at = real_now() + backoff(config, work->attempts);
 		log_warn("sequence=%llu exec=failed attempt=%u status=%d", (unsigned long long)sequence, work->attempts, status);
 	}
 	(void)put_work(agent, sequence, work); /* remembered by the transaction */
@@ -293,7 +303,7 @@ static size_t choose(struct exec *exec, struct db_txn *txn, struct choice *choic
 {
 	struct agent *agent = exec->agent;
 	struct blocked *blocked = arena_alloc(&agent->turn.arena, sizeof *blocked);
-	moment now = clock_now(&agent->clock);
+	moment now = real_now();
 	struct db_cursor cursor;
 	size_t n = 0, looked = 0;
 	*ret_next = MOMENT_NONE;
@@ -340,7 +350,7 @@ static void work(void *context)
 		start(exec, &txn, choices[i].sequence, choices[i].subject);
 	db_abort(&txn);
 	if (next != MOMENT_NONE)
-		(void)loop_timer_set(agent->loop, &exec->wake, next - clock_now(&agent->clock)); /* the end of any run looks again as well */
+		(void)loop_timer_set(agent->loop, &exec->wake, next - real_now()); /* the end of any run looks again as well */
 }
 
 static void on_wake(void *context)

@@ -466,7 +466,8 @@ int spool_open(struct agent *agent, struct err *err)
 	if (r == OK)
 		r = loop_add_ready(agent->loop, has_work, work, spool);
 	spool->rescan = (struct loop_timer){.fn = on_rescan, .context = spool};
-	spool_out_open(spool);
+	if (r == OK)
+		r = spool_out_open(spool, err);
 	if (r == OK)
 		r = loop_timer_set(agent->loop, &spool->rescan, 0);
 	if (r != OK)
@@ -480,7 +481,7 @@ void spool_close(struct agent *agent)
 	if (spool == NULL)
 		return;
 	loop_timer_stop(agent->loop, &spool->rescan);
-	loop_timer_stop(agent->loop, &spool->out_retry);
+	spool_out_close(spool);
 	loop_remove_ready(agent->loop, spool);
 	while (spool->files != NULL)
 		file_free(spool->files);

@@ -4,12 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/log.h"
-
-#define NAME_SIZE 128
 
 int spool_write(int dir, const char *name, const void *bytes, size_t n)
 {
@@ -61,7 +60,7 @@ static void queued(struct agent *agent, void *context, uint64_t n, int result)
 void spool_queue(struct agent *agent, const Reentry__Delivery *delivery, const Reentry__Event *event)
 {
 	uint8_t key[DB_KEY_MAX];
-	char name[NAME_SIZE];
+	char name[SPOOL_NAME_SIZE];
 	struct db_txn *txn = turn_txn(agent);
 	if (agent->spool == NULL)
 		return;
@@ -76,22 +75,52 @@ void spool_queue(struct agent *agent, const Reentry__Delivery *delivery, const R
 
 /* --- writing ------------------------------------------------------------------------------------------------------------- */
 
-static int write_one(struct spool *spool, struct db_txn *txn, uint64_t sequence, const char *name)
+static int fill_item(struct spool *spool, struct db_txn *txn, struct spool_item *item)
 {
 	struct agent *agent = spool->agent;
 	struct inbox_line line;
 	struct buf out;
 	buf_init(&out);
-	int r = inbox_line_read(agent, txn, sequence, &agent->turn.arena, &line);
+	int r = inbox_line_read(agent, txn, item->sequence, &agent->turn.arena, &line);
 	if (r == OK)
 		r = inbox_line_write(agent, txn, &line, &agent->turn.arena, &out);
 	if (r == OK)
 		r = buf_text(&out, "\n");
 	if (r == OK)
-		r = spool_write(spool->out, name, out.bytes, out.n);
+		item->bytes = buf_take(&out, &item->n);
 	buf_release(&out);
 	/* Purged or destroyed meanwhile: there is nothing to write any more. */
 	return r == ERR_NOTFOUND || r == ERR_ERASED ? OK : r;
+}
+
+static int fill_batch(struct spool *spool, struct spool_item *items, size_t *ret_n)
+{
+	struct agent *agent = spool->agent;
+	struct db_txn txn;
+	struct db_cursor cursor;
+	int r = turn_read(agent, &txn);
+	if (r != OK)
+		return r;
+	for (bool more = db_cursor_open(&txn, TABLE_OUT, &cursor) == OK && db_seek(&cursor, NULL, 0, 0); more && *ret_n < SPOOL_OUT_BATCH && r == OK; more = db_next(&cursor)) {
+		struct spool_item *item = &items[*ret_n];
+		if (!number_read(cursor.key, &item->sequence) || cursor.value.n == 0 || cursor.value.n >= sizeof item->name) {
+			r = ERR_CORRUPT;
+			break;
+		}
+		memcpy(item->name, cursor.value.bytes, cursor.value.n);
+		r = fill_item(spool, &txn, item);
+		*ret_n += r == OK;
+	}
+	db_cursor_close(&cursor);
+	db_abort(&txn);
+	return r;
+}
+
+static void stuck(struct spool *spool, int r)
+{
+	spool->out_waiting = false;
+	spool_trouble(spool, r == ERR_FULL ? "the disk is full" : "cannot be written", "out");
+	(void)loop_timer_set(spool->agent->loop, &spool->out_retry, SPOOL_RETRY_MS); /* the next arrival tries again as well */
 }
 
 static void retry_out(void *context)
@@ -102,51 +131,61 @@ static void retry_out(void *context)
 
 void spool_out_work(struct spool *spool)
 {
-	struct agent *agent = spool->agent;
-	struct db_txn txn;
-	struct db_cursor cursor;
-	uint64_t written[SPOOL_OUT_PER_TURN];
+	struct spool_item *items = calloc(SPOOL_OUT_BATCH, sizeof *items);
 	size_t n = 0;
-	int r = turn_read(agent, &txn);
-	bool more = r == OK && db_cursor_open(&txn, TABLE_OUT, &cursor) == OK && db_seek(&cursor, NULL, 0, 0);
-	spool->out_waiting = more;
-	for (; more && n < SPOOL_OUT_PER_TURN && r == OK; more = db_next(&cursor)) {
-		char name[NAME_SIZE];
-		if (!number_read(cursor.key, &written[n]) || cursor.value.n >= sizeof name) {
-			r = ERR_CORRUPT;
-			break;
-		}
-		memcpy(name, cursor.value.bytes, cursor.value.n);
-		name[cursor.value.n] = '\0';
-		r = write_one(spool, &txn, written[n], name);
-		n += r == OK;
-	}
-	if (txn.txn != NULL)
-		db_cursor_close(&cursor);
-	db_abort(&txn);
-	/* One sync of the folder for all of them; without it they are written again. */
-	if (n > 0 && fsync(spool->out) != 0)
-		n = 0;
-	for (size_t i = 0; i < n; i++) {
-		uint8_t key[DB_KEY_MAX];
-		(void)db_del(turn_txn(agent), TABLE_OUT, key, db_key(key, "q", written[i])); /* remembered by the transaction */
-	}
-	if (r == OK)
-		return;
-	spool->out_waiting = false;
-	spool_trouble(spool, r == ERR_FULL ? "the disk is full" : "cannot be written", "out");
-	(void)loop_timer_set(agent->loop, &spool->out_retry, SPOOL_RETRY_MS); /* the next arrival tries again as well */
+	int r = items != NULL ? fill_batch(spool, items, &n) : ERR_NOMEM;
+	if (r != OK)
+		stuck(spool, r);
+	spool->out_waiting = r == OK && n == SPOOL_OUT_BATCH;
+	if (n > 0)
+		spool_writer_begin(spool->writer, items, n);
+	else
+		spool_items_free(items, 0);
+	turn_relief(spool->agent);
 }
 
 bool spool_out_has_work(const struct spool *spool)
 {
-	return spool->out_waiting;
+	return spool->out_waiting && spool_writer_idle(spool->writer);
 }
 
-void spool_out_open(struct spool *spool)
+/* The files are there: nothing is owed any more. Should we die before this is committed, they are written again, the same. */
+static void on_written(void *context, int fd, unsigned events)
+{
+	struct spool *spool = context;
+	struct agent *agent = spool->agent;
+	uint8_t key[DB_KEY_MAX];
+	size_t n = 0;
+	(void)fd, (void)events;
+	struct spool_item *items = spool_writer_take(spool->writer, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (items[i].result != OK) {
+			stuck(spool, items[i].result);
+			continue;
+		}
+		(void)db_del(turn_txn(agent), TABLE_OUT, key, db_key(key, "q", items[i].sequence)); /* remembered by the transaction */
+		if (agent->config.spool.done && items[i].bytes != NULL)
+			(void)inbox_done(agent, items[i].sequence); /* the same */
+	}
+	spool_items_free(items, n);
+}
+
+int spool_out_open(struct spool *spool, struct err *err)
 {
 	spool->out_retry = (struct loop_timer){.fn = retry_out, .context = spool};
 	spool->out_waiting = true;
+	int r = spool_writer_new(spool->out, &spool->writer, err);
+	return r == OK ? loop_add(spool->agent->loop, spool_writer_event(spool->writer), LOOP_READ, on_written, spool) : r;
+}
+
+void spool_out_close(struct spool *spool)
+{
+	if (spool->writer == NULL)
+		return;
+	loop_timer_stop(spool->agent->loop, &spool->out_retry);
+	loop_remove(spool->agent->loop, spool_writer_event(spool->writer));
+	spool_writer_free(spool->writer);
+	spool->writer = NULL;
 }
 
 /* --- purging ---------------------------------------------------------------------------------------------------------------- */
@@ -157,7 +196,10 @@ void spool_purge(struct agent *agent, const char *subject)
 	uint8_t prefix[DB_KEY_MAX];
 	size_t n = db_key(prefix, "s", subject), removed = 0;
 	struct db_cursor cursor;
-	char name[NAME_SIZE];
+	char name[SPOOL_NAME_SIZE];
+	/* A copy that is being written just now must not appear after it was deleted. */
+	if (agent->spool != NULL)
+		spool_writer_wait(agent->spool->writer);
 	DB_FOREACH(&cursor, txn, TABLE_COPIES, prefix, n) {
 		struct db_value value;
 		uint8_t key[DB_KEY_MAX];

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -229,6 +230,43 @@ static void test_old_ones_are_forgotten(void **state)
 	assert_null(put.receipt);
 }
 
+static void rewrite(struct agent_place *place, const char *from, const char *to)
+{
+	struct buf config;
+	buf_init(&config);
+	assert_int_equal(buf_read_file(&config, place->config, 4096), OK);
+	char *at = strstr((char *)config.bytes, from);
+	assert_non_null(at);
+	assert_int_equal(strlen(from), strlen(to));
+	memcpy(at, to, strlen(to));
+	FILE *out = fopen(place->config, "we");
+	assert_non_null(out);
+	assert_int_equal(fwrite(config.bytes, 1, config.n, out), config.n);
+	assert_int_equal(fclose(out), 0);
+	buf_release(&config);
+}
+
+static void test_another_agencys_store_is_refused(void **state)
+{
+	struct agent_place *place = *state;
+	agent_close(&place->agent);
+	rewrite(place, "gm0344", "gm0599");
+	assert_int_equal(agent_open(&place->agent, place->config, true, &place->err), ERR_INVALID);
+	assert_non_null(strstr(place->err.text, "belongs to another agency"));
+}
+
+static void test_a_store_without_its_key_is_refused(void **state)
+{
+	struct agent_place *place = *state;
+	char path[128];
+	agent_place_hand_in(place, EVENT("01", "C-1", "x"));
+	agent_close(&place->agent);
+	(void)snprintf(path, sizeof path, "%s/store/store.key", place->root); /* fits */
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(agent_open(&place->agent, place->config, true, &place->err), ERR_INVALID);
+	assert_non_null(strstr(place->err.text, "store.key"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, agent_place_make, agent_place_remove)
 int main(void)
 {
@@ -236,7 +274,7 @@ int main(void)
 		TEST(test_survives_a_restart), TEST(test_is_nothing_before_its_commit), TEST(test_names_what_is_wrong), TEST(test_too_large_is_refused_here),
 		TEST(test_the_same_event_goes_in_once), TEST(test_an_answered_one_is_a_duplicate), TEST(test_a_refused_one_may_be_handed_in_again),
 		TEST(test_told_only_after_the_commit), TEST(test_a_failed_commit_is_told_as_storage_full), TEST(test_busy_stays_and_waits),
-		TEST(test_derived_ids_are_the_same_again), TEST(test_nothing_readable_on_disk), TEST(test_old_ones_are_forgotten),
+		TEST(test_derived_ids_are_the_same_again), TEST(test_another_agencys_store_is_refused), TEST(test_a_store_without_its_key_is_refused), TEST(test_nothing_readable_on_disk), TEST(test_old_ones_are_forgotten),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
