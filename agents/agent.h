@@ -220,6 +220,8 @@ int inbox_open(struct agent *agent, struct err *err);
 void inbox_deliver(struct agent *agent, const Reentry__Deliver *deliver);
 /* Marks it, and the older versions that it superseded, as dealt with. OK also when it was so already. ERR_NOTFOUND. */
 int inbox_done(struct agent *agent, uint64_t sequence);
+/* An adapter has been given it, in this turn: what was kept for that alone can go. */
+void inbox_passed_on(struct agent *agent, uint64_t sequence);
 /* How many that are not done bear that bit. */
 size_t inbox_count(struct db_txn *txn, unsigned bit);
 /* A delivery as the event it carries. Memory from arena. */

@@ -117,6 +117,33 @@ void inbox_deliver(struct agent *agent, const Reentry__Deliver *deliver)
 
 /* --- done ------------------------------------------------------------------------------------------------------------ */
 
+/* An adapter has not been given it yet. */
+static bool is_owed(struct db_txn *txn, uint64_t sequence)
+{
+	uint8_t key[DB_KEY_MAX];
+	struct db_value value;
+	size_t n = db_key(key, "q", sequence);
+	return db_get(txn, TABLE_OUT, key, n, &value) == OK || db_get(txn, TABLE_EXEC, key, n, &value) == OK;
+}
+
+/* The message that ended a relation was kept only to be seen. Its number stays, so that it does not come in again. */
+static int drop_ending(struct db_txn *txn, const struct place *place)
+{
+	uint8_t key[DB_KEY_MAX];
+	int r = entry_delete(txn, place);
+	return r != OK ? r : db_put(txn, TABLE_INBOX, key, db_key(key, "q", place->number), "", 0);
+}
+
+void inbox_passed_on(struct agent *agent, uint64_t sequence)
+{
+	struct db_txn *txn = turn_txn(agent);
+	Reentry__AgentEntry *entry;
+	if (is_owed(txn, sequence) || entry_get(txn, TABLE_INBOX, sequence, &agent->turn.arena, &entry) != OK || !entry->ending || !entry->has_done_at || entry->subject == NULL)
+		return;
+	struct place place = {TABLE_INBOX, sequence, entry->subject};
+	(void)drop_ending(txn, &place); /* remembered by the transaction */
+}
+
 static int close_entry(struct agent *agent, uint64_t sequence)
 {
 	struct db_txn *txn = turn_txn(agent);
@@ -130,11 +157,8 @@ static int close_entry(struct agent *agent, uint64_t sequence)
 	exec_done(agent, sequence);
 	if (entry->has_done_at)
 		return OK;
-	if (entry->ending) {
-		/* It was kept only so that a person would see it. Its number stays, so that it does not come in again. */
-		r = entry_delete(txn, &place);
-		return r != OK ? r : db_put(txn, TABLE_INBOX, key, db_key(key, "q", sequence), "", 0);
-	}
+	if (entry->ending && !is_owed(txn, sequence))
+		return drop_ending(txn, &place);
 	entry->has_done_at = true;
 	entry->done_at = clock_now(&agent->clock);
 	return entry_update(txn, &place, entry);

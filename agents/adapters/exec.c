@@ -148,6 +148,7 @@ static void settle(struct exec *exec, uint64_t sequence, int status)
 		exec->waiting--;
 		if (config->done)
 			(void)inbox_done(agent, sequence); /* errors are remembered by the transaction */
+		inbox_passed_on(agent, sequence);
 		return;
 	}
 	work->has_attempts = work->has_status = true;

@@ -166,6 +166,7 @@ static void on_written(void *context, int fd, unsigned events)
 		(void)db_del(turn_txn(agent), TABLE_OUT, key, db_key(key, "q", items[i].sequence)); /* remembered by the transaction */
 		if (agent->config.spool.done && items[i].bytes != NULL)
 			(void)inbox_done(agent, items[i].sequence); /* the same */
+		inbox_passed_on(agent, items[i].sequence);
 	}
 	spool_items_free(items, n);
 }

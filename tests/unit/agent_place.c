@@ -151,6 +151,19 @@ bool agent_place_has(const struct agent_place *place, const char *path)
 	return access(full, F_OK) == 0;
 }
 
+void agent_place_written(struct agent_place *place)
+{
+	struct db_txn txn;
+	uint64_t left = 1;
+	for (int i = 0; i < ROUNDS_MAX && left > 0; i++) {
+		assert_int_equal(loop_once(place->agent.loop, 10), OK);
+		assert_int_equal(turn_read(&place->agent, &txn), OK);
+		assert_int_equal(db_count(&txn, TABLE_OUT, &left), OK);
+		db_abort(&txn);
+	}
+	assert_int_equal(left, 0);
+}
+
 void agent_place_until(struct agent_place *place, const char *path)
 {
 	for (int i = 0; i < ROUNDS_MAX && !agent_place_has(place, path); i++)

@@ -21,6 +21,8 @@ void agent_place_arrive(struct agent_place *place, uint64_t sequence, const char
 bool agent_place_holds(const struct agent_place *place, const void *bytes, size_t n);
 /* Rounds of the loop until the path (below the root) is there. */
 void agent_place_until(struct agent_place *place, const char *path);
+/* Rounds of the loop until nothing is owed to out/. */
+void agent_place_written(struct agent_place *place);
 bool agent_place_has(const struct agent_place *place, const char *path);
 
 #endif

@@ -168,6 +168,7 @@ static void test_withdrawn_leaves_only_that(void **state)
 	/* What was there must not come in again, and the last message goes when it has been seen. */
 	agent_place_arrive(place, 1, "need.screened", "C-1", NEED("WORK", "secret"), false);
 	assert_string_equal(listed(place, &everything), "2 3");
+	agent_place_written(place);
 	done(place, 3, OK);
 	assert_string_equal(listed(place, &everything), "2");
 	done(place, 3, OK);

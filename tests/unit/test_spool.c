@@ -189,13 +189,31 @@ static void test_a_purge_takes_the_copies(void **state)
 	assert_true(agent_place_has(place, "spool/out/00000000000000000006-need.screened.json"));
 }
 
+static void test_done_before_it_was_written(void **state)
+{
+	struct agent_place *place = *state;
+	agent_place_arrive(place, 5, "need.screened", "C-1", "{\"need\":\"WORK\",\"status\":\"OPEN\"}", false);
+	agent_place_arrive(place, 6, "case.withdrawn", "C-1", "{}", false);
+	/* A person may be faster than the adapter: the message goes only when both have had it. */
+	assert_int_equal(inbox_done(&place->agent, 6), OK);
+	assert_int_equal(turn_end(&place->agent), OK);
+	agent_place_until(place, "spool/out/00000000000000000006-case.withdrawn.json");
+	agent_place_written(place);
+	struct db_txn txn;
+	uint64_t left;
+	assert_int_equal(turn_read(&place->agent, &txn), OK);
+	assert_int_equal(db_count(&txn, TABLE_CASES, &left), OK);
+	db_abort(&txn);
+	assert_int_equal(left, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, agent_place_make, agent_place_remove)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_good_file), TEST(test_one_bad_line_among_good_ones), TEST(test_a_restart_publishes_nothing_twice), TEST(test_the_same_file_again_is_the_same_events),
 		TEST(test_names_that_are_not_ready), TEST(test_an_empty_file_is_done), TEST(test_out_one_whole_file_each), TEST(test_out_is_written_after_a_crash),
-		TEST(test_a_purge_takes_the_copies),
+		TEST(test_a_purge_takes_the_copies), TEST(test_done_before_it_was_written),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
