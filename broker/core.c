@@ -299,6 +299,9 @@ int core_commit(struct core *core)
 	nodes_commit(core);
 	core->issued_committed = core->issued;
 	error = delta_commit(core);
+	for (struct loaded *it = core->cases; it; it = it->next)
+		if (it->erased)
+			delta_forget(core, it->ref);
 	core->n_agencies_committed = core->n_agencies;
 	core->config_current = true;
 	forget_turn(core);

@@ -97,6 +97,21 @@ int core_record(struct core *core, uint64_t position, struct arena *arena, struc
 /* A case's records as the agency may see them, newest first, at most max: the timeline. Walks the chain of Header.previous. */
 int core_timeline(struct core *core, const char *subject, const struct agency *asking, size_t max, struct arena *arena, Reentry__Delivery ***ret_items, size_t *ret_n);
 
+/* --- erasure (domain.md 9; docs/audit.md): an order by one operator, a confirmation by another --------------------------------------- */
+
+/* In a turn. who: an operator ("uid:1000"); purpose: on what ground, at most 500 characters. A failure must be followed by core_rollback; the caller records it as DENIED in another turn.
+ * ERR_INVALID, ERR_NOTFOUND (no such case, no such order), ERR_EXISTS (ordered or erased already), ERR_DENIED (confirmed by who ordered it).
+ * order: nothing but the record. confirm: in the same transaction everything derived from the case goes, and all who were given something are told (erasure.due); cases merged with it likewise. */
+int core_erase_order(struct core *core, const char *subject, const char *who, const char *purpose, struct err *err);
+int core_erase_confirm(struct core *core, const char *subject, const char *who, const char *purpose, struct err *err);
+int core_erase_withdraw(struct core *core, const char *subject, const char *who, const char *purpose, struct err *err);
+/* Between turns. Destroys the keys of what is confirmed and not yet executed (or whose key came back from a backup), rewrites the key file, and records it in a turn of its own. To be called after the
+ * commit of a confirmation, and after core_open before anything else is served. ret_n: how many. ERR_UNSYNCED: stop the process; other errors: tried again at the next call. */
+int core_erase_run(struct core *core, moment now, size_t *ret_n, struct err *err);
+/* Between turns. ERR_NOTFOUND: nothing was ordered. Positions are 0 where it has not come to that; last: the case's newest record, once it is confirmed (the chain of Header.previous goes on from there). */
+struct core_erasure { uint64_t ordered, confirmed, executed, last; const char *order, *ordered_by, *confirmed_by; };
+int core_erasure(struct core *core, const char *subject, struct arena *arena, struct core_erasure *ret_erasure);
+
 /* --- proofs; between turns. Sizes and positions are committed ones, else ERR_NOTFOUND; made of stored nodes, O(log n) ------ */
 
 /* The root that the tree over the log had at that size (records). */

@@ -17,6 +17,8 @@ int case_stored(struct core *core, struct db_txn *txn, const char *ref, struct a
 
 	if (error)
 		return error;
+	if (tombstone_is(&value))
+		return ERR_ERASED;
 	error = keys_get(core, ref, STATE_CLASS, false, &key);
 	if (error)
 		return error;
@@ -65,7 +67,7 @@ int case_load(struct core *core, const char *ref, struct loaded **ret_case)
 
 	if (it) {
 		*ret_case = it;
-		return OK;
+		return it->erased ? ERR_ERASED : OK;
 	}
 	it = arena_alloc(&core->arena, sizeof *it);
 	if (!it || !(it->ref = arena_strdup(&core->arena, ref)))

@@ -42,10 +42,13 @@ static int same_case(struct core *live, struct db_txn *a, struct core *again, st
 	Reentry__CaseState *x = NULL, *y = NULL;
 	uint8_t *x_bytes, *y_bytes;
 	size_t x_n, y_n;
-	int error = case_read(live, a, ref, arena, &x);
+	int error = case_read(live, a, ref, arena, &x), error_again = case_read(again, b, ref, arena, &y);
 
+	*ret_same = error == ERR_ERASED && error_again == ERR_ERASED;
+	if (error == ERR_ERASED || error_again == ERR_ERASED)
+		return OK;
 	if (!error)
-		error = case_read(again, b, ref, arena, &y);
+		error = error_again;
 	if (!error)
 		error = pb_pack(x, arena, &x_bytes, &x_n);
 	if (!error)
@@ -101,7 +104,7 @@ static int compare_table(struct core *live, struct core *again, int table, struc
 			continue;
 		}
 		found = error ? error : find_in(live, again, &b, table, &cursor.key, &other);
-		if (!found && table == T_CASES) {
+		if (!found && table == T_CASES && !tombstone_is(&cursor.value) && !tombstone_is(&other)) {
 			char ref[DB_KEY_MAX + 1];
 
 			memcpy(ref, cursor.key.bytes, cursor.key.n);
@@ -141,7 +144,7 @@ static int compare_agencies(const struct core *live, struct core *again, struct 
 
 int compare_cores(struct core *live, struct core *again, struct arena *arena, const char **ret_difference)
 {
-	static const int compared[] = { T_TREE, T_CASES, T_DUE, T_QUEUE, T_IDS, T_RELATED, T_CHECKPOINTS, T_META };
+	static const int compared[] = { T_TREE, T_CASES, T_DUE, T_QUEUE, T_IDS, T_RELATED, T_CHECKPOINTS, T_META, T_ERASURES };
 	int error = OK;
 
 	*ret_difference = NULL;

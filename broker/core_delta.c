@@ -221,7 +221,7 @@ static int write_one(struct core *core, const char *ref)
 
 	if (it && it->dirty && it->packed)
 		return case_store(core, ref, it->packed, it->packed_n);
-	if (!e)
+	if (!e || (it && it->erased))
 		return OK; /* written already, or erased */
 	if (!e->bytes)
 		error = delta_read(core, &core->txn, ref, &core->arena, &state);

@@ -31,6 +31,7 @@ struct loaded {
 	struct loaded *next_in_bucket, *next;
 	const char *ref;
 	Reentry__CaseState *state;    /* NULL: there is none (yet) */
+	bool erased;                  /* in this turn */
 	bool dirty, fresh;            /* fresh: opened by this turn, or since the table was written */
 	uint8_t *packed; size_t packed_n; /* at the end of the turn */
 	moment due;                   /* as the due table has it; MOMENT_NONE */
@@ -91,6 +92,9 @@ int core_open_to_read(const struct core_options *options, const struct policy *p
 /* The key of a case and class; made (in the turn's key transaction) if make, else ERR_ERASED when there is none. Borrowed until the next call. */
 int keys_get(struct core *core, const char *ref, Reentry__Class__Value class, bool make, const uint8_t **ret_key);
 int keys_commit(struct core *core);
+bool keys_exist(struct core *core, const char *ref);          /* between turns */
+/* Between turns: deletes the keys of these cases and rewrites the key file without them; may be repeated. ERR_UNSYNCED: stop the process. */
+int keys_destroy(struct core *core, const char *const *refs, size_t n, struct err *err);
 void keys_rollback(struct core *core);
 
 /* --- core_log.c ------------------------------------------------------------------------------------------------------------ */
@@ -163,6 +167,20 @@ void delta_forget(struct core *core, const char *ref);        /* an erased case 
 int delta_fold_all(struct core *core);                        /* before the policy changes */
 int delta_settle(struct core *core);                          /* between turns: the table is complete, nothing is held */
 uint64_t delta_fresh(const struct core *core);                /* cases that the table does not have yet */
+
+/* --- core_erase.c ---------------------------------------------------------------------------------------------------------------- */
+struct erasure { uint64_t ordered, confirmed, executed; };    /* positions; 0: not yet */
+int erasure_get(struct db_txn *txn, const char *ref, struct erasure *ret_erasure); /* ERR_NOTFOUND */
+bool erasure_is_known(struct db_txn *txn, const char *ref);   /* confirmed */
+bool tombstone_is(const struct db_value *value);              /* of the cases table */
+int tombstone_put(struct core *core, const char *ref, uint64_t last); /* last: the case's last record */
+/* What an ERASE record does, live and in a rebuild. told: where to say who was ever given something; NULL in a rebuild. */
+struct erase_told { const char *const *ids; size_t n; };
+int erase_project(struct core *core, const Reentry__Header *header, const Reentry__AuditRecord *audit, struct erase_told *told);
+/* What an EVENT record does that came after the erasure of its case. */
+int erased_event_project(struct core *core, const Reentry__Header *header, Reentry__EventRecord *event);
+/* An agency reports that it has destroyed what it had of an erased case. ERR_NOTFOUND: it is nothing of the kind. */
+int erase_reported(struct core *core, const struct rules_input *input, uint64_t *ret_position);
 
 /* --- core_queue.c ----------------------------------------------------------------------------------------------------------------- */
 #define QUEUE_WATCH 1

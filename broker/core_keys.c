@@ -114,3 +114,38 @@ void keys_rollback(struct core *core)
 	}
 	core->n_new_keys = 0;
 }
+
+/* --- destruction ------------------------------------------------------------------------------------------------------------ */
+
+bool keys_exist(struct core *core, const char *ref)
+{
+	struct db_value value;
+	struct db_txn txn;
+	bool found = db_begin_read(core->keys, &txn) == OK && db_get(&txn, 0, ref, strlen(ref), &value) == OK;
+
+	db_abort(&txn);
+	return found;
+}
+
+/* Deleting alone would leave the key in pages that LMDB has free; only the rewritten file is without it. A rewrite that failed is done again: the caller asks for it until it succeeds. */
+int keys_destroy(struct core *core, const char *const *refs, size_t n, struct err *err)
+{
+	struct db_txn txn;
+	int error = db_begin(core->keys, &txn);
+
+	for (size_t i = 0; i < n && !error; i++) {
+		struct case_keys *slot = cache_slot(core, refs[i]);
+
+		if (strcmp(slot->ref, refs[i]) == 0)
+			crypt_wipe(slot, sizeof *slot);
+		error = db_del(&txn, 0, refs[i], strlen(refs[i]));
+		error = error == ERR_NOTFOUND ? OK : error;
+	}
+	if (error)
+		db_abort(&txn);
+	else
+		error = db_commit(&txn);
+	if (error)
+		return err_set(err, error, "the keys could not be deleted: %s", err_text(error));
+	return db_rewrite(core->keys, err);
+}

@@ -151,10 +151,11 @@ static int delivery_make(struct core *core, const struct core_record *record, co
 	if (!d)
 		return ERR_NOMEM;
 	reentry__delivery__init(d);
-	d->has_sequence = d->has_recorded_at = d->has_time = d->has_phase = d->has_slot_version = d->has_content = d->has_class_ = true;
+	d->has_sequence = d->has_recorded_at = d->has_time = d->has_slot_version = d->has_content = d->has_class_ = true;
 	d->sequence = record->header->position;
 	d->recorded_at = record->header->recorded_at;
 	d->time = record->record.event->time;
+	d->has_phase = record->record.event->has_phase; /* not of an erased case */
 	d->phase = record->record.event->phase;
 	d->municipality = (char *)(uintptr_t)shown.municipality;
 	d->slot_version = record->record.event->slot_version;

@@ -25,6 +25,8 @@ static int fold_event(struct core *core, struct core_record *record)
 
 	if (!record->header->subject)
 		return OK;
+	if (!record->header->has_class_) /* of an erased case */
+		return record->record.event ? erased_event_project(core, record->header, record->record.event) : ERR_CORRUPT;
 	error = case_load(core, record->header->subject, &it);
 	if (error)
 		return error;
@@ -128,7 +130,19 @@ static int fold_erased(struct core *core, const Reentry__Header *header)
 		error = agency_number(core, header->agency, true, &number);
 	for (size_t i = 0; i < header->n_to && !error; i++)
 		error = agency_number(core, header->to[i], true, &number);
-	return error;
+	return error || !header->has_previous ? error : tombstone_put(core, header->subject, header->position);
+}
+
+static int fold_erase(struct core *core, const struct core_record *record)
+{
+	Reentry__AuditRecord *audit;
+	void *message = NULL;
+	int error = pb_unpack_own(&reentry__audit_record__descriptor, record->body, record->body_n, &core->arena, &message);
+
+	audit = message;
+	if (!error && (!audit->action || !record->header->subject))
+		error = ERR_CORRUPT;
+	return error ? error : erase_project(core, record->header, audit, NULL);
 }
 
 /* The shadow's turn time is the record's, so that what is written carries it. */
@@ -156,6 +170,8 @@ static int fold(struct core *from, struct core *to, struct db_txn *read, uint64_
 		return fold_acked(to, record.header);
 	case REENTRY__RECORD_KIND__VALUE__CONFIG:
 		return fold_config(to, &record);
+	case REENTRY__RECORD_KIND__VALUE__ERASE:
+		return fold_erase(to, &record);
 	case REENTRY__RECORD_KIND__VALUE__CHECKPOINT:
 		return fold_checkpoint(to, &record);
 	default:
@@ -324,7 +340,7 @@ static int mark(struct core *core, bool begun)
 /* Table by table. If we die in between, the mark makes the next start do it again: the log is whole whatever happens. */
 static int replace(struct core *core, struct core *again)
 {
-	static const int replaced[] = { T_TREE, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED };
+	static const int replaced[] = { T_TREE, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED, T_ERASURES };
 	int error = mark(core, true);
 
 	for (size_t i = 0; i < sizeof replaced / sizeof *replaced && !error; i++)

@@ -153,6 +153,19 @@ static int refuse_with(struct core *core, struct core_receipt *receipt, const ch
 	return receipt->detail ? OK : ERR_NOMEM;
 }
 
+/* Of an erased case only that an agency has destroyed what it had of it is still heard. */
+static int decide_erased(struct core *core, struct rules_input *input, struct core_receipt *receipt)
+{
+	int error = erase_reported(core, input, &receipt->sequence);
+
+	if (error == OK)
+		receipt->result = REENTRY__OUTCOME__VALUE__ACCEPTED;
+	if (error != ERR_NOTFOUND)
+		return error;
+	error = refuse_with(core, receipt, "no-such-case", "subject: there is no such case");
+	return error ? error : refuse_raw(core, input->agency, input->content, input->content_n, input->time, receipt);
+}
+
 static int decide(struct core *core, struct rules_input *input, struct core_receipt *receipt)
 {
 	struct loaded *it = NULL, *other = NULL;
@@ -161,12 +174,10 @@ static int decide(struct core *core, struct rules_input *input, struct core_rece
 	const char *other_ref;
 	int error = case_load(core, input->event->subject, &it);
 
-	if (error == ERR_ERASED) {
-		error = refuse_with(core, receipt, "no-such-case", "subject: there is no such case");
-		return error ? error : refuse_raw(core, input->agency, input->content, input->content_n, input->time, receipt);
-	}
 	if (!error && it->state && it->state->merged_into)
 		error = case_load(core, it->state->merged_into, &it); /* another name for that case: nothing is lost */
+	if (error == ERR_ERASED)
+		return decide_erased(core, input, receipt);
 	if (!error)
 		error = fire_case(core, it);
 	if (error)
@@ -175,9 +186,11 @@ static int decide(struct core *core, struct rules_input *input, struct core_rece
 	other_ref = rules_needs_other(input->event, &core->arena);
 	if (other_ref && ref_is_valid(other_ref)) {
 		error = case_load(core, other_ref, &other);
-		if (error)
+		if (error && error != ERR_ERASED)
 			return error;
-		run.other = other->state;
+		if (error)
+			other = NULL; /* erased: as if there had never been one */
+		run.other = other ? other->state : NULL;
 	}
 	error = rules_publish(&run, input, &verdict);
 	if (error)
@@ -368,7 +381,7 @@ moment core_next_due(struct core *core)
 
 int core_fire(struct core *core, size_t max, bool *ret_more)
 {
-	const char **refs = NULL, **place;
+	struct db_value *keys = NULL, *place;
 	uint8_t limit[DB_KEY_MAX];
 	struct db_cursor cursor;
 	size_t n = 0, limit_n = db_key(limit, "t", core->now + 1);
@@ -383,10 +396,10 @@ int core_fire(struct core *core, size_t max, bool *ret_more)
 			db_cursor_close(&cursor);
 			break;
 		}
-		place = ARENA_PUSH(&core->arena, refs, n);
+		place = ARENA_PUSH(&core->arena, keys, n);
 		if (place)
-			*place = arena_strdup(&core->arena, (const char *)cursor.key.bytes + 8); /* "s" keys end with their NUL */
-		if (!place || !*place) {
+			*place = (struct db_value){ arena_dup(&core->arena, cursor.key.bytes, cursor.key.n), cursor.key.n };
+		if (!place || !place->bytes) {
 			db_cursor_close(&cursor);
 			return ERR_NOMEM;
 		}
@@ -394,9 +407,11 @@ int core_fire(struct core *core, size_t max, bool *ret_more)
 	for (size_t i = 0; i < n && !error; i++) {
 		struct loaded *it = NULL;
 
-		error = case_load(core, refs[i], &it);
+		error = case_load(core, (const char *)keys[i].bytes + 8, &it); /* "s" keys end with their NUL */
 		if (!error)
 			error = fire_case(core, it);
+		else if (error == ERR_ERASED)
+			error = db_del(&core->txn, T_DUE, keys[i].bytes, keys[i].n); /* its key is lost: nothing can fall due any more */
 	}
 	return error ? error : core->txn.error;
 }
