@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/config.h"
 #include "broker/core_internal.h"
 
 const char *const core_tables[] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related", "checkpoints", "erasures", NULL };
@@ -113,6 +114,7 @@ static struct core *core_prepare(const struct core_options *options, const struc
 		crypt_derive(core->master, CONTEXT, 1, core->body_key);
 		crypt_derive(core->master, CONTEXT, 2, core->hash_key);
 	}
+	core->behind_max = options->behind_max ? options->behind_max : BEHIND_MAX;
 	core->signs = options->signing_seed != NULL;
 	if (core->signs)
 		memcpy(core->signing_seed, options->signing_seed, KEY_SIZE);
@@ -175,6 +177,7 @@ static void core_free(struct core *core)
 	free(core->new_keys);
 	nodes_release(core);
 	delta_close(core);
+	broker_config_free(core->decided);
 	arena_release(&core->arena);
 	crypt_wipe(core, sizeof *core);
 	free(core);
@@ -304,6 +307,8 @@ int core_commit(struct core *core)
 			delta_forget(core, it->ref);
 	core->n_agencies_committed = core->n_agencies;
 	core->config_current = true;
+	broker_config_free(core->decided);
+	core->decided = NULL;
 	forget_turn(core);
 	return error ? ERR_UNSYNCED : OK; /* without memory for what is on disk only a restart helps: the log has it */
 }

@@ -25,6 +25,7 @@ struct core_options {
 	const char *keys_dir;
 	size_t size_max, reserve;    /* bytes (lib/db.h) */
 	bool volatile_store;         /* rehearsal: no sync */
+	uint64_t behind_max;         /* records that the case states in the store may be behind the log; 0: the default */
 	const uint8_t *master_key;   /* KEY_SIZE; wraps the case keys */
 	const uint8_t *signing_seed; /* KEY_SIZE; signs checkpoints; may be NULL (no checkpoints) */
 };

@@ -114,8 +114,11 @@ static int compare_table(struct core *live, struct core *again, int table, struc
 			equal = same_value(table, &cursor.key, &cursor.value, &other, arena);
 		}
 		if (!error && !equal) {
-			plain_key(live, table, &cursor.key, plain);
-			*ret_difference = arena_printf(arena, "%s, key of %zu bytes (%.60s): %s", core_tables[table], cursor.key.n, (const char *)plain, found ? "is not rebuilt" : "has another value");
+			size_t plain_n = plain_key(live, table, &cursor.key, plain);
+
+			for (size_t i = 0; i < plain_n; i++)
+				plain[i] = plain[i] > ' ' && plain[i] < 127 ? plain[i] : '.';
+			*ret_difference = arena_printf(arena, "%s, key %.*s: %s", core_tables[table], (int)plain_n, (const char *)plain, found ? "is not rebuilt" : "has another value");
 		}
 		if (error || *ret_difference) {
 			db_cursor_close(&cursor);

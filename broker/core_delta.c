@@ -5,7 +5,7 @@
  *   an entry   a case whose state in the table is older than the log; with its state, or, after a start, as a stub
  *   a stub     only known to have records after `applied`; its state is folded from the table's and the case's chain when somebody asks for it
  *
- * A start reads the headers of the records after `applied` and nothing else, so it costs the same whatever the log's length: SWEEP_AFTER and what a sweep
+ * A start reads the headers of the records after `applied` and nothing else, so it costs the same whatever the log's length: behind_max and what a sweep
  * takes bound them. If we die between commits nothing is lost: the log has it, and the entries are made again. */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,6 @@
 #include "lib/pb.h"
 
 #define BUCKETS ((size_t)1 << 17)
-#define SWEEP_AFTER 65536                  /* records behind the log at which writing begins */
 #define SWEEP_PER_RECORD 4                 /* states written for each record of a turn, and … */
 #define SWEEP_LEAST 32                     /* … with each turn */
 #define BYTES_MAX ((size_t)128 << 20)      /* of states held; beyond it all are written at once */
@@ -103,10 +102,11 @@ static int fill(struct delta *d, struct entry *e, const uint8_t *bytes, size_t n
 static int fold(struct core *core, struct db_txn *txn, const struct entry *e, struct arena *arena, Reentry__CaseState **state)
 {
 	uint64_t *positions = NULL, *place, position = e->last, base = *state ? (*state)->last : 0;
+	const struct policy *policy;
 	struct core_record record;
 	struct arena scratch;
 	size_t n = 0;
-	int error = OK;
+	int error = policy_on_record(core, txn, &policy);
 
 	arena_init(&scratch, 0);
 	while (position > base && !error) {
@@ -124,7 +124,7 @@ static int fold(struct core *core, struct db_txn *txn, const struct entry *e, st
 	}
 	arena_release(&scratch);
 	while (n && !error) {
-		struct rules_run run = { .policy = core->policy, .arena = arena, .subject = e->ref, .state = *state };
+		struct rules_run run = { .policy = policy, .arena = arena, .subject = e->ref, .state = *state };
 
 		error = log_read(core, txn, positions[--n], arena, &record);
 		if (error)
@@ -219,8 +219,10 @@ static int write_one(struct core *core, const char *ref)
 	Reentry__CaseState *state = NULL;
 	int error = OK;
 
-	if (it && it->dirty && it->packed)
+	if (it && it->dirty && it->packed) {
+		it->written = true;
 		return case_store(core, ref, it->packed, it->packed_n);
+	}
 	if (!e || (it && it->erased))
 		return OK; /* written already, or erased */
 	if (!e->bytes)
@@ -251,7 +253,7 @@ int delta_flush(struct core *core, bool all)
 	if (d->at > d->at_committed || d->ends)
 		return OK; /* this turn has written already, for whoever reads the table itself */
 	d->all = all || d->bytes > BYTES_MAX;
-	if (d->all || (d->at == d->sweep_n && d->n && core->committed - d->applied > SWEEP_AFTER))
+	if (d->all || (d->at == d->sweep_n && d->n && core->committed - d->applied > core->behind_max))
 		error = sweep_begin(core);
 	if (d->all)
 		quota = d->sweep_n;
@@ -272,23 +274,25 @@ int delta_commit(struct core *core)
 
 	if (!d)
 		return OK;
-	for (struct loaded *it = core->cases; it; it = it->next) {
-		struct entry *e = it->dirty && it->packed ? make(d, it->ref) : NULL;
+	for (; d->at_committed < d->at; d->at_committed++) {
+		struct entry **place = place_of(d, d->sweep[d->at_committed]);
 
-		if (!it->dirty || !it->packed)
+		if (*place)
+			drop(d, place);
+	}
+	/* After that: a slice may have been written at the turn's begin, before this turn changed a case of it. */
+	for (struct loaded *it = core->cases; it; it = it->next) {
+		struct entry *e;
+
+		if (!it->dirty || !it->packed || it->written)
 			continue;
+		e = make(d, it->ref);
 		if (!e || fill(d, e, it->packed, it->packed_n))
 			return ERR_NOMEM;
 		if (it->fresh && !e->fresh) {
 			e->fresh = true;
 			d->fresh++;
 		}
-	}
-	for (; d->at_committed < d->at; d->at_committed++) {
-		struct entry **place = place_of(d, d->sweep[d->at_committed]);
-
-		if (*place)
-			drop(d, place);
 	}
 	if (d->ends)
 		d->applied = d->from;
@@ -405,27 +409,5 @@ int delta_settle(struct core *core)
 	if (!error)
 		return core_commit(core);
 	core_rollback(core);
-	return error;
-}
-
-/* Stubs are states under the policy that their records were decided under. Before that changes they are folded. */
-int delta_fold_all(struct core *core)
-{
-	struct arena arena;
-	int error = OK;
-
-	arena_init(&arena, 0);
-	for (size_t i = 0; core->delta && i < BUCKETS && !error; i++)
-		for (struct entry *e = core->delta->buckets[i]; e && !error; e = e->next) {
-			Reentry__CaseState *state = NULL;
-
-			if (e->bytes)
-				continue;
-			error = delta_read(core, &core->txn, e->ref, &arena, &state);
-			if (error == ERR_ERASED)
-				error = OK;
-			arena_reset(&arena);
-		}
-	arena_release(&arena);
 	return error;
 }

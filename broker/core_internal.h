@@ -18,6 +18,7 @@ extern const char *const key_tables[];   /* of the key environment: keys */
 #define AGENCY_SLOTS 16384        /* of the hash from agency id to number; a power of two, at least twice AGENCY_MAX */
 #define AGENCY_MAX 8192           /* that ever took part */
 #define EVENT_MAX ((size_t)64 << 10)
+#define BEHIND_MAX 65536          /* records behind the log at which case states begin to be written (core_options.behind_max) */
 #define EVENT_MEMORY_MAX ((size_t)1 << 20) /* that unpacking one event may take */
 #define TREE_TIERS 11             /* of the tree's tiles: TREE_LEVELS / 6, rounded up */
 #define TURN_ARENA_MAX ((size_t)512 << 20)
@@ -32,7 +33,7 @@ struct loaded {
 	const char *ref;
 	Reentry__CaseState *state;    /* NULL: there is none (yet) */
 	bool erased;                  /* in this turn */
-	bool dirty, fresh;            /* fresh: opened by this turn, or since the table was written */
+	bool dirty, fresh, written;   /* fresh: opened by this turn, or since the table was written; written: to the table, by this turn */
 	uint8_t *packed; size_t packed_n; /* at the end of the turn */
 	moment due;                   /* as the due table has it; MOMENT_NONE */
 	struct related *related; size_t n_related; /* as the related table has it */
@@ -49,6 +50,7 @@ struct agency_entry { char id[33]; bool touched; };
 struct core {
 	struct db *db, *keys;
 	char *dir;                    /* of the store */
+	uint64_t behind_max;
 	bool shadow;                  /* a rebuild in progress: keys borrowed, nothing is new */
 	struct core *live; struct db_txn *live_txn; /* shadow: where the log is */
 	struct broker_config *past;   /* shadow: the policy that the log was at, when it is not the live one */
@@ -64,6 +66,7 @@ struct core {
 	moment recorded_at;           /* of the last record */
 	uint64_t clock_jumps;
 	bool full, config_current;
+	struct broker_config *decided; /* the policy on the record, while it is not core->policy and somebody needs it */
 
 	struct delta *delta;          /* states newer than the cases table; NULL: shadow */
 
@@ -113,7 +116,7 @@ int log_open(struct core *core, const struct log_parts *parts, struct arena *are
 int log_key(struct core *core, const Reentry__Header *header, bool make, const uint8_t **ret_key);
 /* Reads and checks one; txn: read or write. The parts are borrowed from the arena. */
 int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct arena *arena, struct core_record *ret_record);
-int log_header(struct db_txn *txn, uint64_t position, struct arena *arena, Reentry__Header **ret_header); /* alone, its hash not checked */
+int log_header(struct db_txn *txn, uint64_t position, struct arena *arena, Reentry__Header **ret_header); /* alone; checked, and not opened */
 int log_leaf(struct db_txn *txn, uint64_t position, uint8_t ret_hash[HASH_SIZE]); /* as stored, not checked */
 int log_last(struct core *core);                              /* at open: core->last, core->recorded_at */
 
@@ -137,6 +140,8 @@ int checkpoint_row(const struct db_value *key, const struct db_value *value, str
 bool checkpoint_signed_by(const char *note, const struct note_key *key);
 
 /* --- core_policy.c ------------------------------------------------------------------------------------------------------- */
+/* The policy that the newest records were decided under: between core_set_policy (or an open) and the next turn that is another one than core->policy. */
+int policy_on_record(struct core *core, struct db_txn *txn, const struct policy **ret_policy);
 int policy_record(struct core *core);                          /* a CONFIG record, if the effective configuration is not the last one recorded */
 int policy_mark(struct core *core, const void *text, size_t n, uint64_t position); /* that this is what the last CONFIG record says, and where it is */
 int policy_apply(struct core *core);                           /* the index of relations under core->policy; before the turn loads any case */
@@ -164,7 +169,6 @@ int delta_flush(struct core *core, bool all);                 /* within a turn, 
 int delta_commit(struct core *core);
 void delta_rollback(struct core *core);
 void delta_forget(struct core *core, const char *ref);        /* an erased case */
-int delta_fold_all(struct core *core);                        /* before the policy changes */
 int delta_settle(struct core *core);                          /* between turns: the table is complete, nothing is held */
 uint64_t delta_fresh(const struct core *core);                /* cases that the table does not have yet */
 

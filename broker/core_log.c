@@ -179,8 +179,9 @@ int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct ar
 
 int log_header(struct db_txn *txn, uint64_t position, struct arena *arena, Reentry__Header **ret_header)
 {
-	uint8_t at[DB_KEY_MAX];
+	uint8_t at[DB_KEY_MAX], hash[HASH_SIZE];
 	struct db_value value;
+	size_t header_n;
 	const uint8_t *bytes;
 	void *message = NULL;
 	int error = db_get(txn, T_LOG, at, db_key(at, "q", position), &value);
@@ -188,11 +189,15 @@ int log_header(struct db_txn *txn, uint64_t position, struct arena *arena, Reent
 	if (error)
 		return error == ERR_NOTFOUND ? ERR_CORRUPT : error;
 	bytes = value.bytes;
-	if (value.n < PREFIX || get32(bytes + HASH_SIZE) > value.n - PREFIX)
+	if (value.n < PREFIX || (header_n = get32(bytes + HASH_SIZE)) > value.n - PREFIX)
 		return ERR_CORRUPT;
-	error = pb_unpack_own(&reentry__header__descriptor, bytes + PREFIX, get32(bytes + HASH_SIZE), arena, &message);
+	leaf_hash(bytes + PREFIX, header_n, bytes + PREFIX + header_n, value.n - PREFIX - header_n, hash);
+	if (memcmp(hash, bytes, HASH_SIZE) != 0)
+		return ERR_CORRUPT;
+	if (pb_unpack_own(&reentry__header__descriptor, bytes + PREFIX, header_n, arena, &message) || ((Reentry__Header *)message)->position != position)
+		return ERR_CORRUPT;
 	*ret_header = message;
-	return error;
+	return OK;
 }
 
 int log_leaf(struct db_txn *txn, uint64_t position, uint8_t ret_hash[HASH_SIZE])
@@ -211,7 +216,8 @@ int log_last(struct core *core)
 {
 	struct db_txn txn;
 	struct db_value key, value;
-	void *message = NULL;
+	Reentry__Header *header = NULL;
+	uint64_t position = 0;
 	int error = db_begin_read(core->db, &txn);
 
 	if (!error)
@@ -220,14 +226,12 @@ int log_last(struct core *core)
 		db_abort(&txn);
 		return OK;
 	}
-	if (!error && (value.n < PREFIX || get32((const uint8_t *)value.bytes + HASH_SIZE) > value.n - PREFIX))
-		error = ERR_CORRUPT;
+	for (size_t i = 0; !error && i < key.n; i++)
+		position = position << 8 | ((const uint8_t *)key.bytes)[i];
 	if (!error)
-		error = pb_unpack_own(&reentry__header__descriptor, (const uint8_t *)value.bytes + PREFIX, get32((const uint8_t *)value.bytes + HASH_SIZE), &core->arena, &message);
+		error = log_header(&txn, position, &core->arena, &header);
 	if (!error) {
-		const Reentry__Header *header = message;
-
-		core->last = core->committed = header->position;
+		core->last = core->committed = position;
 		core->recorded_at = header->recorded_at;
 		core->epoch = header->epoch;
 	}

@@ -97,39 +97,46 @@ int policy_apply(struct core *core)
 	return error ? error : db_put(&core->txn, T_META, indexed, sizeof indexed, fingerprint, sizeof fingerprint);
 }
 
-/* What is only a stub in memory was decided under the policy that is on the record; it is folded under that one, before another takes over. */
-static int fold_under_recorded(struct core *core)
+static int text_on_record(struct core *core, struct db_txn *txn, struct arena *arena, char **ret_text)
 {
-	const struct policy *policy = core->policy;
-	struct broker_config *config = NULL;
 	struct core_record record;
 	struct db_value found;
 	void *message = NULL;
 	uint64_t position = 0;
-	char *text;
-	int error = db_get(&core->txn, T_META, recorded_at, sizeof recorded_at, &found);
+	int error = db_get(txn, T_META, recorded_at, sizeof recorded_at, &found);
 
-	if (error)
-		return error == ERR_NOTFOUND ? OK : error;
-	for (size_t i = 0; i < found.n; i++)
+	for (size_t i = 0; !error && i < found.n; i++)
 		position = position << 8 | ((const uint8_t *)found.bytes)[i];
-	error = log_read(core, &core->txn, position, &core->arena, &record);
 	if (!error)
-		error = pb_unpack_own(&reentry__config_record__descriptor, record.body, record.body_n, &core->arena, &message);
+		error = log_read(core, txn, position, arena, &record);
+	if (!error)
+		error = pb_unpack_own(&reentry__config_record__descriptor, record.body, record.body_n, arena, &message);
 	if (error)
 		return error;
-	text = arena_alloc(&core->arena, ((Reentry__ConfigRecord *)message)->policy.len + 1);
-	if (!text)
+	*ret_text = arena_alloc(arena, ((Reentry__ConfigRecord *)message)->policy.len + 1);
+	if (!*ret_text)
 		return ERR_NOMEM;
-	memcpy(text, ((Reentry__ConfigRecord *)message)->policy.data, ((Reentry__ConfigRecord *)message)->policy.len);
-	error = broker_config_parse(text, &config, NULL);
-	if (error)
-		return error;
-	core->policy = &config->policy;
-	error = delta_fold_all(core);
-	core->policy = policy;
-	broker_config_free(config);
-	return error;
+	memcpy(*ret_text, ((Reentry__ConfigRecord *)message)->policy.data, ((Reentry__ConfigRecord *)message)->policy.len);
+	return OK;
+}
+
+int policy_on_record(struct core *core, struct db_txn *txn, const struct policy **ret_policy)
+{
+	struct arena arena;
+	char *text = NULL;
+	int error = OK;
+
+	*ret_policy = core->decided ? &core->decided->policy : core->policy;
+	if (core->config_current || core->decided)
+		return OK;
+	arena_init(&arena, 0);
+	error = text_on_record(core, txn, &arena, &text);
+	if (!error && strcmp(text, core->policy_text) != 0)
+		error = broker_config_parse(text, &core->decided, NULL);
+	if (core->decided)
+		*ret_policy = &core->decided->policy;
+	arena_release(&arena);
+	return error == ERR_NOTFOUND ? OK : error;
 }
 
 int policy_mark(struct core *core, const void *text, size_t n, uint64_t position)
@@ -157,7 +164,7 @@ int policy_record(struct core *core)
 	crypt_keyed_hash(core->hash_key, core->policy_text, text_n, fingerprint, sizeof fingerprint);
 	error = same_as_stored(core, recorded, sizeof recorded, fingerprint, &found, &same);
 	if (!error && !same && found)
-		error = fold_under_recorded(core);
+		error = delta_flush(core, true); /* what is behind this record is folded and written under the policy before it */
 	if (error || same)
 		return error;
 	config.has_rules_version = config.has_policy = true;

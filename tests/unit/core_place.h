@@ -9,6 +9,7 @@ struct core_place {
 	char root[64], dir[80], keys[80];
 	uint8_t master[KEY_SIZE], signing[KEY_SIZE];
 	size_t size_max, reserve;
+	uint64_t behind_max;            /* of core_options */
 	struct broker_config *config, *old_config;
 	struct core *core;
 	moment now;

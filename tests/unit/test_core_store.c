@@ -121,6 +121,34 @@ static void a_flipped_byte_of_a_record_is_never_served(void **state)
 	assert_int_equal(core_record(place->core, sequence, &place->arena, &record), OK);
 }
 
+/* After a kill the newest states are folded from the log: a damaged record must not pass for one that is not there. */
+static void a_damaged_record_is_not_taken_for_a_missing_one(void **state)
+{
+	struct core_place *place = *state;
+	uint64_t sequence;
+	size_t size;
+
+	place_accept(place, "pi-a", "custody.started", "C-1", custody);
+	place_close(place);
+	place_open(place);
+	sequence = place_accept(place, "pi-a", "release.date-unknown", "C-1", NULL);
+	core_abandon(place->core);
+	size = stored_size(place, sequence);
+	for (size_t at = 0; at < size; at++) {
+		struct core_options options = { .dir = place->dir, .keys_dir = place->keys, .size_max = place->size_max, .volatile_store = true, .master_key = place->master };
+		Reentry__CaseState *c;
+
+		flip(place, sequence, at, 0x01);
+		place->core = NULL;
+		if (core_open(&options, &place->config->policy, place->config->policy_text, &place->core, &place->err) == OK)
+			assert_int_equal(core_case(place->core, "C-1", &place->arena, &c), ERR_CORRUPT);
+		core_abandon(place->core);
+		flip(place, sequence, at, 0x01);
+		arena_reset(&place->arena);
+	}
+	place_open(place);
+}
+
 /* A record that is whole, with its own hash, but stands at another's place. */
 static void a_record_stands_only_at_its_place(void **state)
 {
@@ -512,7 +540,7 @@ static void a_full_store_takes_acknowledgements_and_audits(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(a_flipped_byte_of_a_record_is_never_served), TEST(a_record_stands_only_at_its_place), TEST(another_master_key_opens_nothing),
+		TEST(a_flipped_byte_of_a_record_is_never_served), TEST(a_damaged_record_is_not_taken_for_a_missing_one), TEST(a_record_stands_only_at_its_place), TEST(another_master_key_opens_nothing),
 		TEST(without_its_key_a_case_is_erased_and_nothing_else_is),
 		TEST(the_folded_state_is_the_live_one), TEST(every_projection_is_compared), TEST(lost_projections_are_given_back),
 		TEST(an_interrupted_rebuild_goes_on_at_the_next_start),
