@@ -236,7 +236,24 @@ APPLY(apply_closed)
 	(void)record;
 	(void)data;
 	SET(run->state, closed, true);
-	timer_clear_for_close(run->state);
+	timers_close(run);
+}
+
+APPLY(react_closed)
+{
+	(void)record;
+	(void)data;
+	handovers_close(run);
+}
+
+void case_reopen(struct rules_run *run)
+{
+	if (!run->state->closed)
+		return;
+	UNSET(run->state, closed);
+	timers_reopen(run);
+	if (!timer_find(run->state, TIMER_UNASSIGNED, NULL))
+		UNSET(run->state, desk_told); /* the desk is reminded anew */
 }
 
 /* --- deliveries ---------------------------------------------------------------------------------------------------------------------- */

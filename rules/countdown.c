@@ -156,8 +156,6 @@ CHECK(check_planned)
 
 	if (planned->start_date->days < policy_today(d->run->policy, d->run->now))
 		return refuse(d, "invalid-value", "start_date: lies in the past");
-	if (d->run->state->inside)
-		return refuse(d, "invalid-value", "start_date: the person is in custody already");
 	return 0;
 }
 

@@ -67,7 +67,7 @@ APPLY(apply_sentence)
 	it->authority = keep(run, record->agency);
 	if (s->has_hours && !it->running)
 		SET(it, hours, s->hours);
-	UNSET(c, closed);
+	case_reopen(run);
 	if (!c->inside && !sanctions_running(c))
 		SET(c, phase, PHASE(BEFORE));
 	set_codes(run, record, s->origin, s->destination);
@@ -79,7 +79,7 @@ CHECK(relation_custody)
 {
 	const state *c = d->run->state;
 
-	if (c && c->inside && !same(c->custodian, d->input->agency->id))
+	if (c && c->inside && !c->closed && !same(c->custodian, d->input->agency->id))
 		return refuse(d, "no-such-case", "subject: there is no such case");
 	return 0;
 }
@@ -87,10 +87,9 @@ CHECK(relation_custody)
 CHECK(check_custody)
 {
 	const Reentry__CustodyStarted *s = d->data;
-	const struct agency *prison = s->prison ? policy_agency(d->run->policy, s->prison) : d->input->agency;
 
-	if (!prison || prison->role != ROLE_PRISON)
-		return refuse(d, "invalid-value", "prison: is not an agency of role prison");
+	if (s->prison && !same(s->prison, d->input->agency->id))
+		return refuse(d, "invalid-value", "prison: is not yours; the prison where the person is says so itself, or custody.transferred");
 	return check_codes(d, s->origin, s->destination);
 }
 
@@ -115,13 +114,15 @@ APPLY(apply_custody)
 	const Reentry__CustodyStarted *s = data;
 	state *c = run->state;
 	civil_date day = civil_date_of(run->policy->zone, s->start->ms);
+	/* Whose release was recorded, or whose case was closed, has been outside: nothing of the former custody goes on. */
+	bool fresh = !c->inside || c->has_recorded_release || c->closed;
 
-	if (!c->inside)
+	case_reopen(run);
+	if (fresh)
 		new_custody(run);
 	c->custodian = keep(run, record->agency);
 	SET(c, custody_start, s->start->ms);
 	SET(c, phase, PHASE(DURING));
-	UNSET(c, closed);
 	if (!c->screened)
 		timer_arm(run, TIMER_SCREENING, policy_day_end(run->policy, policy_working_days(run->policy, day, run->policy->screening_days)), NULL, 0);
 	set_codes(run, record, s->origin, s->destination);

@@ -279,10 +279,11 @@ static void settle_relations(struct rules_run *run)
 	}
 	for (size_t i = 0; i < n_after; i++) {
 		const struct related *old = related_find(w->before, w->n_before, after[i].agency->id);
-		uint32_t gained = after[i].relations & (REL_MUNICIPALITY | REL_DESK | REL_PROVIDER);
+		uint32_t had = old ? old->relations : 0;
+		uint32_t gained = after[i].relations & (REL_MUNICIPALITY | REL_DESK | REL_PROVIDER) & ~had;
 
-		if (!gained || (old && (old->relations & REL_ALL)))
-			continue;
+		if (!gained || (had & (REL_MUNICIPALITY | REL_CUSTODIAN | REL_SUPERVISOR)))
+			continue; /* who was told of everything needs no snapshot */
 		if (!w->existed && !(gained & REL_DESK))
 			continue; /* it heard the event that opened the case */
 		snapshot_emit(run, after[i].agency->id);
@@ -325,6 +326,8 @@ static int check_relation(struct decision *d)
 	}
 	if (!(d->row->flags & (ROW_OPENS | ROW_OWN_RELATION)) && !(d->relations & REL_ALL))
 		return refuse(d, "no-such-case", "subject: there is no such case");
+	if ((d->row->flags & ROW_ANSWER) && !d->relations)
+		return 0; /* its offer has ended: it hears that, and nothing of the case */
 	if (d->run->state && d->run->state->closed && !(d->row->flags & (ROW_OPENS | ROW_WHEN_CLOSED)))
 		return refuse(d, "closed", "subject: the case is closed; only sentence.imposed and custody.started open it again");
 	return 0;
@@ -357,9 +360,9 @@ static int check_values(struct decision *d)
 		return refuse(d, "invalid-value", "%s", err.text);
 	if (check_required(d))
 		return -1;
-	if (d->row->check && d->op != OP(CANCEL) && d->op != OP(RETRACT))
-		return d->row->check(d);
-	return 0;
+	if (d->op == OP(CANCEL) || d->op == OP(RETRACT))
+		return d->row->check_off ? d->row->check_off(d) : 0;
+	return d->row->check ? d->row->check(d) : 0;
 }
 
 static int check(struct decision *d, uint32_t *ret_version, bool *ret_stale)

@@ -50,7 +50,7 @@ static bool gap_of(const struct rules_run *run, const struct facts *f, Reentry__
 		return true;
 	}
 	/* Before a sentence: what its start would cost, where somebody has called it at risk (issue: before, during and after). */
-	if (!release_counts(c) && !(f->at_risk && !c->inside && !c->released && c->has_start_date))
+	if (!release_counts(c) && !(f->at_risk && !c->inside && c->has_start_date))
 		return false;
 	SET(ret_gap, reason, REENTRY__GAP_REASON__VALUE__NOT_ARRANGED);
 	return unresolved(f->status) && milestone_passed(run, milestone);
@@ -106,14 +106,10 @@ void gaps_settle(struct rules_run *run)
 		Reentry__Gap gap;
 		bool has = gap_of(run, &f, &gap);
 
-		if (run->state->released) {
-			if (told && closes_after_release(run, &f))
-				close_gap(run, codes[i]);
-		} else if (has && (!told || told->reason != gap.reason || told->nights != gap.nights)) {
+		if (has && (!told || told->reason != gap.reason || told->nights != gap.nights))
 			detect(run, &gap);
-		} else if (!has && told) {
+		else if (!has && told && (!run->state->released || closes_after_release(run, &f)))
 			close_gap(run, codes[i]);
-		}
 	}
 }
 

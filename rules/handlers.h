@@ -25,14 +25,14 @@ CHECK(check_need); APPLY(apply_need);
 CHECK(check_arranging); APPLY(apply_arranging);
 APPLY(apply_gap_detected); APPLY(apply_gap_closed);
 /* handover.c */
-CHECK(check_offered); APPLY(apply_offered); APPLY(react_offered);
+CHECK(check_offered); CHECK(check_offer_off); APPLY(apply_offered); APPLY(react_offered);
 CHECK(relation_answer); CHECK(check_step); CHECK(check_accepted);
 APPLY(apply_delivered); APPLY(apply_received); APPLY(apply_accepted); APPLY(apply_declined); APPLY(react_declined);
 APPLY(apply_info_requested); APPLY(apply_info_given); APPLY(apply_withdrawn); APPLY(apply_started); APPLY(apply_completed); APPLY(apply_ended_early);
 APPLY(apply_expired); APPLY(apply_unplaced); APPLY(apply_reminder); APPLY(apply_reconfirm);
 /* service.c */
 CHECK(relation_assigned); CHECK(check_assigned); APPLY(apply_assigned);
-CHECK(relation_service); CHECK(check_booked); APPLY(apply_booked); APPLY(react_booked);
+CHECK(relation_service); CHECK(check_booked); CHECK(check_booking_off); APPLY(apply_booked); APPLY(react_booked);
 APPLY(apply_returned); CHECK(check_converted); APPLY(apply_converted); APPLY(apply_service_completed);
 /* supervision.c */
 CHECK(relation_supervision_new); CHECK(check_supervision); APPLY(apply_supervision);
@@ -40,7 +40,7 @@ CHECK(relation_supervision); CHECK(check_contact); APPLY(apply_contact_planned);
 /* aftercare.c, retention.c */
 APPLY(apply_followup_due); CHECK(check_followup); APPLY(apply_followup_done);
 CHECK(check_consent); APPLY(apply_consent_given); APPLY(apply_consent_withdrawn);
-APPLY(apply_closed); APPLY(apply_erasure_executed);
+APPLY(apply_closed); APPLY(react_closed); APPLY(apply_erasure_executed);
 
 /* merge.c */
 CHECK(relation_merge); CHECK(check_merged); APPLY(apply_merged); CHECK(check_unmerged); APPLY(apply_unmerged);

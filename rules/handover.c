@@ -98,6 +98,14 @@ CHECK(check_offered)
 		: refuse(d, "invalid-value", "handover: is %s; withdraw it first", state_name(h));
 }
 
+/* CANCEL and RETRACT withdraw; what has ended cannot be withdrawn (domain.md 6.1). */
+CHECK(check_offer_off)
+{
+	const handover *h = handover_find(d->run->state, ((const Reentry__HandoverOffered *)d->data)->handover);
+
+	return h && in(h, END_STATES) ? refuse(d, "offer-closed", "handover: this offer has ended (%s)", state_name(h)) : 0;
+}
+
 static handover *handover_make(struct rules_run *run, const char *ref)
 {
 	handover *h = handover_find(run->state, ref);
@@ -195,6 +203,7 @@ APPLY(apply_offered)
 	UNSET(h, reminded);
 	UNSET(h, received);
 	UNSET(h, start_date);
+	UNSET(h, held);
 	offer_deadline(run, h, record->envelope->priority == URGENT, &by, &urgent);
 	SET(h, decide_by, by);
 	SET(h, urgent, urgent);
@@ -359,12 +368,13 @@ APPLY(apply_ended_early)
 	end(run, step_of(run, record, data), HANDOVER(ENDED_EARLY));
 }
 
-/* The broker's own handover.withdrawn tells a former candidate only; the offer that replaced it lives on. */
+/* One that names an earlier offer tells its former candidate only; the offer that replaced it lives on. */
 APPLY(apply_withdrawn)
 {
+	const Reentry__HandoverStep *step = data;
 	handover *h = step_of(run, record, data);
 
-	if (!same(record->agency, run->policy->broker_id))
+	if (!step->has_offer || step->offer == h->offer)
 		withdraw(run, h);
 }
 

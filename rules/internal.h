@@ -49,7 +49,9 @@ void timer_disarm_n(state *c, enum timer_kind kind, const char *ref, uint64_t n)
 const Reentry__Timer *timer_find(const state *c, enum timer_kind kind, const char *ref);
 /* Evolve: a fired timer is used up; periodic kinds arm themselves again. */
 void timer_consume(struct rules_run *run, const Reentry__Timer *fired);
-void timer_clear_for_close(state *c);
+/* Closing ends them; reopening arms again what lies ahead or is still owed. */
+void timers_close(struct rules_run *run);
+void timers_reopen(struct rules_run *run);
 /* Decide: what a due timer leads to. */
 void timer_fired(struct rules_run *run, const Reentry__Timer *timer);
 
@@ -96,6 +98,7 @@ struct type_row {
 	/* Decide, before anything is recorded: 0, or a refusal set with refuse(). */
 	int (*relation)(struct decision *);
 	int (*check)(struct decision *);
+	int (*check_off)(struct decision *);   /* instead of check, for CANCEL and RETRACT */
 	/* Evolve. */
 	void (*apply)(struct rules_run *, const struct rules_record *, const void *data);
 	/* Decide, afterwards. */
@@ -207,6 +210,8 @@ void handovers_release_changed(struct rules_run *run, bool had_date, civil_date 
 void handovers_escalate(struct rules_run *run);
 void handovers_hold(struct rules_run *run);
 void handovers_resume(struct rules_run *run);
+void handovers_hold_again(struct rules_run *run);
+void handovers_close(struct rules_run *run);
 void offer_deadline(const struct rules_run *run, const handover *h, bool asked_urgent, moment *ret_by, bool *ret_urgent);
 void offer_timers(struct rules_run *run, handover *h);
 void offer_timers_off(state *c, const char *ref);
@@ -221,6 +226,8 @@ void fired_behind(struct rules_run *run, const Reentry__Timer *timer);
 void fired_overdue(struct rules_run *run, const Reentry__Timer *timer);
 void supervision_hold(struct rules_run *run);
 void supervision_resume(struct rules_run *run);
+
+void case_reopen(struct rules_run *run);                   /* evolve; nothing if it is open */
 
 /* --- aftercare: follow-ups, consent, retention, closing, deliveries (aftercare.c, retention.c) --------------------------------------- */
 void followups_arm(struct rules_run *run);

@@ -120,7 +120,9 @@ static void change(struct rules_run *run, const struct rules_record *record, con
 	UNSET(n, status);
 	UNSET(n, from_date);
 	UNSET(n, until);
-	if (!off)
+	if (off)
+		UNSET(n, at_risk);
+	else
 		SET(n, status, to->status);
 	if (!off && to->from)
 		SET(n, from_date, to->from->days);
@@ -139,7 +141,7 @@ APPLY(apply_need)
 	const Reentry__NeedStatusChanged *n = data;
 
 	change(run, record, &(struct need_change){ n->need, n->status, n->from_date, n->until });
-	if (same(record->envelope->type, "need.screened") && run->state->inside && !run->state->screened) {
+	if (need_find(run->state, n->need)->has_status && same(record->envelope->type, "need.screened") && run->state->inside && !run->state->screened) {
 		SET(run->state, screened, true);
 		timer_disarm(run->state, TIMER_SCREENING, NULL);
 	}
@@ -167,7 +169,7 @@ APPLY(apply_arranging)
 
 	change(run, record, &(struct need_change){ code, row->status, a->from_date, a->until });
 	n = need_find(run->state, code);
-	if (n && strstr(row->name, ".at-risk"))
+	if (n && n->has_status && strstr(row->name, ".at-risk"))
 		SET(n, at_risk, true);
 }
 

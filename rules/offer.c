@@ -242,19 +242,44 @@ void handovers_escalate(struct rules_run *run)
 	}
 }
 
+/* A closed case asks nobody anything: open offers end, and whoever had one hears it. */
+void handovers_close(struct rules_run *run)
+{
+	for (size_t i = 0; i < run->state->n_handovers && !run->error; i++) {
+		const handover *h = run->state->handovers[i];
+		Reentry__HandoverStep step = REENTRY__HANDOVER_STEP__INIT;
+
+		if (!handover_open(h))
+			continue;
+		step.handover = h->ref;
+		SET(&step, offer, h->offer);
+		emit(run, &(struct made){ .type = "handover.withdrawn", .data = &step });
+	}
+}
+
 /* --- re-arrest ------------------------------------------------------------------------------------------------------------------- */
+
+/* `held` stays when a release takes the handover back: should the release be reversed, it is on hold again. */
+static void hold(struct rules_run *run, handover *h)
+{
+	if (h->state != HANDOVER(ACCEPTED) && h->state != HANDOVER(RECONFIRM) && h->state != HANDOVER(STARTED))
+		return;
+	SET(h, held, h->state);
+	SET(h, state, HANDOVER(ON_HOLD));
+	timer_disarm(run->state, TIMER_START_REPORT, h->ref);
+}
 
 void handovers_hold(struct rules_run *run)
 {
-	for (size_t i = 0; i < run->state->n_handovers; i++) {
-		handover *h = run->state->handovers[i];
+	for (size_t i = 0; i < run->state->n_handovers; i++)
+		hold(run, run->state->handovers[i]);
+}
 
-		if (h->state != HANDOVER(ACCEPTED) && h->state != HANDOVER(RECONFIRM) && h->state != HANDOVER(STARTED))
-			continue;
-		SET(h, held, h->state);
-		SET(h, state, HANDOVER(ON_HOLD));
-		timer_disarm(run->state, TIMER_START_REPORT, h->ref);
-	}
+void handovers_hold_again(struct rules_run *run)
+{
+	for (size_t i = 0; i < run->state->n_handovers; i++)
+		if (run->state->handovers[i]->has_held)
+			hold(run, run->state->handovers[i]);
 }
 
 void handovers_resume(struct rules_run *run)
@@ -266,7 +291,6 @@ void handovers_resume(struct rules_run *run)
 		if (h->state != HANDOVER(ON_HOLD))
 			continue;
 		SET(h, state, h->held);
-		UNSET(h, held);
 		if (h->state == HANDOVER(STARTED))
 			continue;
 		from = policy_today(run->policy, run->now);

@@ -24,8 +24,8 @@ void release_forget(state *c)
 	c->recorded_event = c->confirmed_event = NULL;
 	c->n_confirmed_to = 0;
 	c->confirmed_to = NULL;
-	c->n_unfired = 0;
-	c->unfired = NULL;
+	c->n_suspended = 0;
+	c->suspended = NULL;
 }
 
 CHECK(check_inside)
@@ -203,23 +203,29 @@ void fired_hold(struct rules_run *run, const Reentry__Timer *timer)
 		confirm(run);
 }
 
-static void remember_unfired(struct rules_run *run)
+/* What a confirmed release ends, and a wrong one brings back. */
+static const enum timer_kind ended_by_release[] = { TIMER_MILESTONE, TIMER_CHECK, TIMER_SCREENING, TIMER_STILL_UNKNOWN };
+
+static void suspend(struct rules_run *run)
 {
 	state *c = run->state;
 
-	c->n_unfired = 0;
-	c->unfired = NULL;
-	for (size_t i = 0; i < c->n_timers; i++) {
-		uint32_t *place;
+	c->n_suspended = 0;
+	c->suspended = NULL;
+	for (size_t k = 0; k < sizeof ended_by_release / sizeof *ended_by_release; k++) {
+		for (size_t i = 0; i < c->n_timers; i++) {
+			Reentry__Timer **place;
 
-		if (c->timers[i]->kind != TIMER_MILESTONE)
-			continue;
-		place = ARENA_PUSH(run->arena, c->unfired, c->n_unfired);
-		if (!place) {
-			run->error = ERR_NOMEM;
-			return;
+			if (c->timers[i]->kind != ended_by_release[k])
+				continue;
+			place = ARENA_PUSH(run->arena, c->suspended, c->n_suspended);
+			if (!place) {
+				run->error = ERR_NOMEM;
+				return;
+			}
+			*place = c->timers[i];
 		}
-		*place = (uint32_t)c->timers[i]->n;
+		timer_disarm(c, ended_by_release[k], NULL);
 	}
 }
 
@@ -227,11 +233,8 @@ static void confirmed(struct rules_run *run, const struct rules_record *record)
 {
 	state *c = run->state;
 
-	remember_unfired(run);
-	countdown_disarm(c, false);
+	suspend(run);
 	timer_disarm(c, TIMER_HOLD, NULL);
-	timer_disarm(c, TIMER_SCREENING, NULL);
-	timer_disarm(c, TIMER_STILL_UNKNOWN, NULL);
 	SET(c, released, true);
 	UNSET(c, inside);
 	SET(c, phase, PHASE(AFTER));
@@ -255,21 +258,13 @@ static void unconfirmed(struct rules_run *run)
 	followups_off(c);
 	timer_disarm(c, TIMER_RETENTION, NULL);
 	supervision_hold(run);
-	if (!c->screened && c->has_custody_start)
-		timer_arm(run, TIMER_SCREENING, policy_day_end(run->policy, policy_working_days(run->policy,
-			civil_date_of(run->policy->zone, c->custody_start), run->policy->screening_days)), NULL, 0);
-	if (!c->has_release_date || c->ordered)
-		return;
+	handovers_hold_again(run);
 	/* What had not fired is armed again, also where its moment passed meanwhile: it is then told at once, as after a standstill. */
-	for (size_t i = 0; i < c->n_unfired; i++)
-		timer_arm(run, TIMER_MILESTONE, policy_notice(run->policy, c->release_date - (civil_date)c->unfired[i]), NULL, c->unfired[i]);
-	for (int i = 0; i < 2; i++) {
-		int milestone = i ? run->policy->gap_milestone_urgent : run->policy->gap_milestone;
-		moment due = policy_notice(run->policy, c->release_date - milestone);
-
-		if (due > run->now)
-			timer_arm(run, TIMER_CHECK, due, NULL, (uint64_t)milestone);
-	}
+	for (size_t i = 0; i < c->n_suspended; i++)
+		if (c->suspended[i]->kind != TIMER_SCREENING || !c->screened)
+			timer_arm(run, (enum timer_kind)c->suspended[i]->kind, c->suspended[i]->due, NULL, c->suspended[i]->n);
+	c->n_suspended = 0;
+	c->suspended = NULL;
 }
 
 APPLY(apply_confirmed)

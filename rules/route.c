@@ -95,7 +95,7 @@ static bool reaches(const struct routing *r, const struct related *who)
 		return true;
 	if ((to & TO_BOTH) && (before & REL_CUSTODIAN))
 		return true;
-	if ((to & TO_KEEPING) && (who->relations & REL_MUNICIPALITY) && (before & REL_ALL))
+	if ((to & TO_KEEPING) && (who->relations & REL_MUNICIPALITY) && (before & REL_MUNICIPALITY))
 		return true;
 	if ((to & TO_SUPERVISING) && supervises(r, id))
 		return true;

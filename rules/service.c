@@ -118,17 +118,30 @@ static int64_t booked(const sanction *s, const char *without)
 	return total;
 }
 
-CHECK(check_booked)
+/* The total as it would be: never negative, never above the assigned hours, whatever brings it about (domain.md 7). */
+static int check_total(struct decision *d, const sanction *s, int64_t total)
 {
-	const Reentry__ServiceHoursBooked *b = d->data;
-	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(COMMUNITY_SERVICE), true);
-	int64_t total = booked(s, b->booking) + b->hours;
-
 	if (total < 0)
 		return refuse(d, "invalid-value", "hours: the total would be negative");
 	if (total > s->hours)
 		return refuse(d, "invalid-value", "hours: the total would be %lld of %u assigned", (long long)total, s->hours);
 	return 0;
+}
+
+CHECK(check_booked)
+{
+	const Reentry__ServiceHoursBooked *b = d->data;
+	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(COMMUNITY_SERVICE), true);
+
+	return check_total(d, s, booked(s, b->booking) + b->hours);
+}
+
+CHECK(check_booking_off)
+{
+	const Reentry__ServiceHoursBooked *b = d->data;
+	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(COMMUNITY_SERVICE), true);
+
+	return check_total(d, s, booked(s, b->booking));
 }
 
 APPLY(apply_booked)

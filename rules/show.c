@@ -199,8 +199,9 @@ static void show_offer(struct view *v, Reentry__HandoverOffered *o)
 		SET(o, offer, v->record->event->offer);
 	if (v->route->relations & (REL_CANDIDATE | REL_NAMED)) {
 		keep_only(v, " handover to need region support start_by decide_by offer ");
-		SET(o, need, shown_need(o->need));
-	} else if (hidden(v, o->need)) {
+		if (o->has_need)
+			SET(o, need, shown_need(o->need));
+	} else if (o->has_need && hidden(v, o->need)) {
 		SET(o, need, NEED(CARE));
 	}
 	v->changed = true;
@@ -235,6 +236,19 @@ static bool may_change(const ProtobufCMessageDescriptor *type)
 		|| type == &reentry__case_snapshot__descriptor || type == &reentry__handover_offered__descriptor;
 }
 
+/* Access to one class C need is not access to another. */
+static bool may_see_need(const struct view *v, const struct type_row *row)
+{
+	const ProtobufCBinaryData *bytes = &v->record->envelope->data;
+	void *data = NULL;
+	need code;
+
+	if (pb_unpack_own(row->payload, bytes->data, bytes->len, v->arena, &data) != OK)
+		return false;
+	code = row->payload == &reentry__arranging__descriptor ? ((const Reentry__Arranging *)data)->need : ((const Reentry__NeedStatusChanged *)data)->need;
+	return !hidden(v, code);
+}
+
 static bool candidate_only(const Reentry__Route *route)
 {
 	return !(route->relations & REL_ALL);
@@ -252,7 +266,7 @@ int rules_show(const struct rules_record *record, const Reentry__Route *route, e
 	if (!row)
 		return ERR_NOTFOUND;
 	/* A need of class C is not for a receiver whose access has ended since it was queued. */
-	if ((row->flags & ROW_NEED_CLASS) && record->class == CLASS(C) && !route->care && !(route->relations & REL_NAMED))
+	if ((row->flags & ROW_NEED_CLASS) && record->class == CLASS(C) && route->care != CARE_ALL && !(route->relations & REL_NAMED) && !may_see_need(&v, row))
 		return ERR_NOTFOUND;
 	ret_shown->municipality = bare || minimal(&v) ? NULL : record->event->municipality;
 	ret_shown->has_phase = true;

@@ -2,6 +2,8 @@
 #include "lib/pb.h"
 #include "rules/internal.h"
 
+#define SLOT_VERSION_MAX 1000000000 /* so that there always is a next one */
+
 static Reentry__Slot *slot_of_need(const state *c, need code)
 {
 	const need_state *n = need_find(c, code);
@@ -58,6 +60,8 @@ int slot_check(struct decision *d, uint32_t *ret_version, bool *ret_stale)
 		return d->op == OP(NEW) ? 0 : refuse(d, "invalid-value", "op: a %s has no versions; publish NEW", d->row->name);
 	slot = slot_find(d->run->state, d->row, event, d->data);
 	current = slot ? slot->version : 0;
+	if (event->has_slot_version && event->slot_version > SLOT_VERSION_MAX)
+		return refuse(d, "invalid-value", "slotversion: must be at most %d", SLOT_VERSION_MAX);
 	*ret_version = event->has_slot_version ? event->slot_version : current + 1;
 	if (strcmp(d->row->name, "release.ordered") == 0 && d->op == OP(NEW)) {
 		*ret_version = current + 1; /* whatever its version: domain.md 4.4 */

@@ -95,14 +95,53 @@ const Reentry__Timer *timer_find(const state *c, enum timer_kind kind, const cha
 }
 
 /* Closing ends what the case still had to do. What receivers must still do stays: deliveries in flight, and destroying what they hold (docs/decisions.md). */
-void timer_clear_for_close(state *c)
+/* They end for good: an offer is withdrawn, a moment that has passed cannot be announced any more. */
+static bool ends_with_closing(const Reentry__Timer *t)
 {
+	return t->kind == TIMER_DEADLINE || t->kind == TIMER_REMIND || t->kind == TIMER_URGENT_REMIND;
+}
+
+static bool only_at_its_moment(const Reentry__Timer *t)
+{
+	return t->kind == TIMER_MILESTONE || t->kind == TIMER_START_MILESTONE || t->kind == TIMER_CHECK || t->kind == TIMER_START_CHECK
+		|| t->kind == TIMER_FOLLOWUP || t->kind == TIMER_FOLLOWUP_REMIND;
+}
+
+void timers_close(struct rules_run *run)
+{
+	state *c = run->state;
 	size_t kept = 0;
 
-	for (size_t i = 0; i < c->n_timers; i++)
-		if (c->timers[i]->kind == TIMER_RETENTION || c->timers[i]->kind == TIMER_DELIVERY || c->timers[i]->kind == TIMER_CONSENT)
+	c->n_at_close = 0;
+	c->at_close = NULL;
+	for (size_t i = 0; i < c->n_timers; i++) {
+		Reentry__Timer **place;
+
+		if (c->timers[i]->kind == TIMER_RETENTION || c->timers[i]->kind == TIMER_DELIVERY || c->timers[i]->kind == TIMER_CONSENT) {
 			c->timers[kept++] = c->timers[i];
+			continue;
+		}
+		if (ends_with_closing(c->timers[i]))
+			continue;
+		place = ARENA_PUSH(run->arena, c->at_close, c->n_at_close);
+		if (!place) {
+			run->error = ERR_NOMEM;
+			return;
+		}
+		*place = c->timers[i];
+	}
 	c->n_timers = kept;
+}
+
+void timers_reopen(struct rules_run *run)
+{
+	state *c = run->state;
+
+	for (size_t i = 0; i < c->n_at_close; i++)
+		if (c->at_close[i]->due > run->now || !only_at_its_moment(c->at_close[i]))
+			timer_arm(run, (enum timer_kind)c->at_close[i]->kind, c->at_close[i]->due, c->at_close[i]->ref, c->at_close[i]->n);
+	c->n_at_close = 0;
+	c->at_close = NULL;
 }
 
 moment rules_next_due(const Reentry__CaseState *c)
