@@ -1,0 +1,289 @@
+/* What events do to a case, III: community service, supervision, follow-ups, consent, and what the broker derives (domain.md 4.6, 7 to 9). */
+#include "tests/sim/sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define KIND(name) REENTRY__SENTENCE_KIND__VALUE__##name
+#define PHASE(name) REENTRY__PHASE__VALUE__##name
+
+/* --- community service (7) ----------------------------------------------------------------------------------------------------------- */
+
+static struct m_sanction *take(struct sim *s, struct m_case *c, const struct seen *r, int kind)
+{
+	for (size_t i = 0; i < c->n_sanctions; i++) {
+		struct m_sanction *x = &c->sanctions[i];
+
+		if (x->kind != kind || x->running || x->ended || (r->event->sanction && strcmp(x->ref, r->event->sanction) != 0))
+			continue;
+		x->running = true;
+		x->orphan = false;
+		x->supervisor = r->publisher;
+		c->phase = PHASE(DURING);
+		return x;
+	}
+	violated(s, "no-sentence", "%s at %llu without a sentence that nobody supervises", r->type->name, (unsigned long long)r->position);
+	return NULL;
+}
+
+static struct m_sanction *running(struct sim *s, struct m_case *c, const struct seen *r, int kind)
+{
+	struct m_sanction *x = sanction_of(c, r->event->sanction, kind, true);
+
+	if (!x)
+		violated(s, "no-sentence", "%s at %llu of nothing that runs", r->type->name, (unsigned long long)r->position);
+	return x;
+}
+
+static void over(struct m_case *c, struct m_sanction *x)
+{
+	bool more = false;
+
+	x->running = x->on_hold = false;
+	x->ended = true;
+	for (size_t i = 0; i < c->n_sanctions; i++)
+		more = more || c->sanctions[i].running;
+	if (!c->inside && !more)
+		c->phase = PHASE(AFTER);
+}
+
+FOLD(fold_assigned)
+{
+	const Reentry__ServiceAssigned *a = r->data;
+	struct m_sanction *x = take(s, c, r, KIND(COMMUNITY_SERVICE));
+
+	if (!x)
+		return;
+	if (a->hours > (unsigned)s->policy->service_hours_max)
+		violated(s, "hours", "%u hours were assigned", a->hours);
+	x->hours = a->hours;
+	x->complete_by = a->complete_by->days;
+}
+
+FOLD(fold_booked)
+{
+	const Reentry__ServiceHoursBooked *b = r->data;
+	struct m_sanction *x = running(s, c, r, KIND(COMMUNITY_SERVICE));
+	struct m_booking *it = NULL;
+
+	for (size_t i = 0; x && i < x->n_bookings; i++)
+		if (strcmp(x->bookings[i].ref, b->booking) == 0)
+			it = &x->bookings[i];
+	if (x && !it && x->n_bookings < BOOKINGS) {
+		it = &x->bookings[x->n_bookings++];
+		*it = (struct m_booking){ 0 };
+		snprintf(it->ref, sizeof it->ref, "%s", b->booking);
+	}
+	if (!it) {
+		violated(s, "sim", "too many bookings for the simulation");
+		return;
+	}
+	slot_set(s, &it->slot, r);
+	it->off = slot_empty_after(r);
+	if (!it->off)
+		it->hours = b->hours;
+	if (hours_booked(x) < 0 || hours_booked(x) > (int)x->hours)
+		violated(s, "hours", "%d of %u hours are booked at %llu", hours_booked(x), x->hours, (unsigned long long)r->position);
+}
+
+FOLD(fold_completed)
+{
+	struct m_sanction *x = running(s, c, r, KIND(COMMUNITY_SERVICE));
+
+	if (x && hours_booked(x) != (int)x->hours)
+		violated(s, "hours", "completed at %llu with %d of %u hours", (unsigned long long)r->position, hours_booked(x), x->hours);
+	if (x)
+		over(c, x);
+}
+
+FOLD(fold_returned)
+{
+	struct m_sanction *x = running(s, c, r, KIND(COMMUNITY_SERVICE));
+
+	if (x)
+		x->failed = true;
+}
+
+FOLD(fold_converted)
+{
+	struct m_sanction *x = running(s, c, r, KIND(COMMUNITY_SERVICE));
+
+	if (x && (int)((const Reentry__ServiceConverted *)r->data)->days != ((int)x->hours - hours_booked(x) + 1) / 2)
+		violated(s, "hours", "converted at %llu into the wrong number of days", (unsigned long long)r->position);
+	if (x)
+		over(c, x);
+}
+
+/* --- supervision (8) --------------------------------------------------------------------------------------------------------------------- */
+
+FOLD(fold_supervision)
+{
+	const Reentry__SupervisionStarted *started = r->data;
+	struct m_sanction *x = take(s, c, r, KIND(SUPERVISION));
+
+	if (!x)
+		return;
+	x->interval = started->has_interval_days ? started->interval_days : (unsigned)s->policy->supervision_interval_days;
+	x->has_contact = true;
+	x->contact = started->first_contact->ms;
+	x->on_hold = c->inside;
+	x->contact_slot.version++;
+	x->contact_slot.publisher = r->publisher;
+	snprintf(x->contact_slot.event, sizeof x->contact_slot.event, "%s", r->event->id);
+}
+
+FOLD(fold_contact)
+{
+	struct m_sanction *x = running(s, c, r, KIND(SUPERVISION));
+
+	if (!x)
+		return;
+	slot_set(s, &x->contact_slot, r);
+	x->has_contact = !slot_empty_after(r);
+	x->orphan = false;
+	if (x->has_contact)
+		x->contact = ((const Reentry__ContactPlanned *)r->data)->at->ms;
+}
+
+FOLD(fold_contact_done)
+{
+	struct m_sanction *x = running(s, c, r, KIND(SUPERVISION));
+
+	if (!x)
+		return;
+	if (!x->has_contact)
+		violated(s, "contact", "%s at %llu, but none was planned", r->type->name, (unsigned long long)r->position);
+	x->contact = civil_add_days(s->policy->zone, x->contact, (int)x->interval);
+	x->orphan = false;
+}
+
+FOLD(fold_supervision_ended)
+{
+	struct m_sanction *x = running(s, c, r, KIND(SUPERVISION));
+
+	if (x)
+		over(c, x);
+}
+
+/* --- after release (3.2) ------------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t day_bit(const struct sim *s, unsigned day)
+{
+	for (size_t i = 0; i < s->policy->n_followup_days; i++)
+		if (s->policy->followup_days[i] == day)
+			return UINT32_C(1) << i;
+	return 0;
+}
+
+FOLD(fold_followup_due)
+{
+	unsigned day = ((const Reentry__FollowupDue *)r->data)->day;
+	uint32_t bit = day_bit(s, day);
+
+	if (!bit || !c->released || c->closed || c->followups_done & bit || r->at < notice_at(s, day_of(s, c->released_at) + (civil_date)day))
+		violated(s, "followup", "day %u at %llu is not due, or done", day, (unsigned long long)r->position);
+	/* once, and once more as a reminder: the second bit */
+	if (c->followups_due & bit << 16)
+		violated(s, "followup", "day %u at %llu for the third time", day, (unsigned long long)r->position);
+	c->followups_due |= c->followups_due & bit ? bit << 16 : bit;
+}
+
+FOLD(fold_followup_done)
+{
+	c->followups_done |= day_bit(s, ((const Reentry__FollowupDone *)r->data)->day);
+}
+
+/* --- consent (9) ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void consent_off(struct m_case *c, int to, int class)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->n_consents; i++)
+		if (c->consents[i].to != to || c->consents[i].class != class)
+			c->consents[kept++] = c->consents[i];
+	c->n_consents = kept;
+}
+
+FOLD(fold_consent)
+{
+	const Reentry__ConsentGiven *given = r->data;
+	int to = agency_of(s, given->to);
+	struct m_consent *consent;
+
+	consent_off(c, to, (int)given->class_);
+	if (c->n_consents == CONSENTS) {
+		violated(s, "sim", "too many consents for the simulation");
+		return;
+	}
+	consent = &c->consents[c->n_consents++];
+	*consent = (struct m_consent){ .to = to, .class = (int)given->class_ };
+	if (!given->until)
+		return;
+	consent->has_until = true;
+	consent->until = given->until->has_ms ? given->until->ms : civil_moment(s->policy->zone, given->until->days + 1, 0);
+}
+
+FOLD(fold_consent_withdrawn)
+{
+	const Reentry__ConsentWithdrawn *withdrawn = r->data;
+
+	consent_off(c, agency_of(s, withdrawn->to), (int)withdrawn->class_);
+}
+
+/* --- what the broker derives ------------------------------------------------------------------------------------------------------------------- */
+
+FOLD(fold_unassigned)
+{
+	if (!(relations_to(s, c, desk_of(s)) & DK) || c->closed)
+		violated(s, "unassigned", "destination.unassigned at %llu, but it has one", (unsigned long long)r->position);
+}
+
+/* Whether somebody gained or lost a relation is asked at the end of the decision; here only whom it goes to. */
+FOLD(fold_snapshot)
+{
+	(void)s;
+	for (size_t i = 0; i < r->record->n_routes; i++) {
+		int agency = agency_of(s, r->record->routes[i]->agency);
+
+		if (agency >= 0)
+			c->snapshots |= ONE(agency);
+	}
+}
+
+FOLD(fold_withdrawn)
+{
+	if (r->record->n_routes != 1)
+		violated(s, "withdrawn", "case.withdrawn at %llu goes to %zu agencies", (unsigned long long)r->position, r->record->n_routes);
+	(void)c;
+}
+
+FOLD(fold_delivery_overdue)
+{
+	const Reentry__DeliveryOverdue *overdue = r->data;
+	int agency = agency_of(s, overdue->to);
+
+	for (size_t i = 0; agency >= 0 && i < s->accounts[agency].n; i++) {
+		struct entry *e = &s->accounts[agency].entries[i];
+
+		if (e->position != overdue->overdue_sequence)
+			continue;
+		/* At the very moment of the deadline the acknowledgement comes second (4.1), though its record stands first. */
+		if (e->state == DROPPED || (e->state == ACKED && e->acked_at != r->at) || !e->urgent || e->overdue || r->at < e->at + s->policy->delivery_overdue)
+			break;
+		e->overdue = 1;
+		(void)c;
+		return;
+	}
+	violated(s, "overdue", "delivery.overdue at %llu: %llu to %s is not late, or it was told before", (unsigned long long)r->position, (unsigned long long)overdue->overdue_sequence, overdue->to);
+}
+
+FOLD(fold_erasure)
+{
+	int agency = r->record->n_routes == 1 ? agency_of(s, r->record->routes[0]->agency) : NOBODY;
+
+	if (agency < 0 || !(c->has_told_date & ONE(agency)))
+		violated(s, "retention", "erasure.due at %llu to nobody, or to one that was told no date", (unsigned long long)r->position);
+	else if (!c->released || r->at < notice_at(s, civil_add_months(c->told_date[agency], s->policy->retention_months)))
+		violated(s, "retention", "erasure.due at %llu before its time", (unsigned long long)r->position);
+}
