@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-/* argument: a field that the words behind the handover fill. */
+/* argument: the field that the word behind the handover fills. */
 static const struct step { const char *command, *type, *argument; } steps[] = {
-	{"receive", "handover.received", NULL},   {"accept", "handover.accepted", NULL},       {"decline", "handover.declined", NULL},
-	{"start", "handover.started", NULL},      {"complete", "handover.completed", NULL},    {"end", "handover.ended-early", NULL},
-	{"withdraw", "handover.withdrawn", NULL}, {"ask", "handover.info-requested", "note"}, {"answer", "handover.info-given", "note"},
+	{"receive", "handover.received", NULL},   {"accept", "handover.accepted", "start_date"}, {"decline", "handover.declined", "code"},
+	{"start", "handover.started", NULL},      {"complete", "handover.completed", NULL},      {"end", "handover.ended-early", "code"},
+	{"withdraw", "handover.withdrawn", NULL}, {"ask", "handover.info-requested", "note"},    {"answer", "handover.info-given", "note"},
 };
 
 struct known { char subject[129]; int64_t offer; };

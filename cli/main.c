@@ -30,14 +30,14 @@ static const char *const publish_options[] = {
 	"--slot-version N", "", "--sanction REF", "", "--urgent", "", "--id ID", "a UUID, for handing in the same event again", "--time MOMENT", "when it was logged",
 	"--file FILE", "events in JSON, one a line; - is stdin", "--timeout S", "seconds to wait for the receipt (5)", NULL};
 static const char *const step_options[] = {"--case C", "only needed for a handover that this agent has not seen", "--offer N", "the number of the offer, from what was received otherwise",
-	"--set FIELD=VALUE", "start_date=2027-02-25, code=NO_CAPACITY, note=…", "--timeout S", "seconds to wait for the receipt (5)", NULL};
+	"--set FIELD=VALUE", "note=…; also start_date=2027-02-25, code=NO_CAPACITY", "CODE", "NO_CAPACITY, NOT_ELIGIBLE, WRONG_REGION, NEED_MET_ELSEWHERE, SAFETY, INSUFFICIENT_INFO, NO_CONSENT, DUPLICATE, PERSON_REFUSES, OTHER", "--timeout S", "seconds to wait for the receipt (5)", NULL};
 static const char *const inbox_options[] = {"--all", "also what is done and what is superseded", "--follow", "go on with what arrives", "--case C", "", "--type TYPE", "a type, or its first word (release)",
 	"--since MOMENT", "received since", NULL};
 static const char *const cases_options[] = {"--gaps", "with gaps only", "--unplaced", "with a handover that nobody has taken", "--no-destination", "", "--no-date", "inside, and no release date known",
 	"--screening", "screening still due", "--hold", "release recorded and not yet confirmed", "--within DAYS", "release within so many days", NULL};
 static const char *const replay_options[] = {"--purpose TEXT", "why you look: goes on record", "--from T", "recorded at or after", "--to T", "recorded before", "--case C", "", "--type TYPE", "",
 	"--as-seen-by AGENCY", "exactly what that agency was given", "--as-of T", "as things stood then", "--limit N", "", NULL};
-static const char *const link_options[] = {"CASE NUMBER", "sets it (NUMBER \"\" removes it); without NUMBER shows it", NULL};
+static const char *const link_options[] = {"CASE NUMBER", "sets it; \"\" removes it; - reads it from stdin, so that no list of processes shows it", "CASE", "shows it", NULL};
 static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
 static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live store",
 	"rebuild", "folds the log again and compares", "checkpoint", "signs one now", "resend AGENCY", "an agency that lost its store is given its cases again", "reload", "read the configuration again", NULL};
@@ -50,11 +50,11 @@ static const struct command commands[] = {
 	{"cases", cases_main, "[--gaps] [--unplaced] [--no-destination] [--no-date] [--screening] [--hold] [--within DAYS]", T_HELP_CASES, cases_options},
 	{"offers", offers_main, "", T_HELP_OFFERS, NULL},
 	{"receive", handover_main, "HANDOVER", T_HELP_RECEIVE, step_options},
-	{"accept", handover_main, "HANDOVER --set start_date=DATE", T_HELP_ACCEPT, step_options},
-	{"decline", handover_main, "HANDOVER --set code=CODE [--set note=TEXT]", T_HELP_DECLINE, step_options},
+	{"accept", handover_main, "HANDOVER START_DATE [--set condition=TEXT]", T_HELP_ACCEPT, step_options},
+	{"decline", handover_main, "HANDOVER CODE [--set note=TEXT]", T_HELP_DECLINE, step_options},
 	{"start", handover_main, "HANDOVER", T_HELP_START, step_options},
 	{"complete", handover_main, "HANDOVER", T_HELP_COMPLETE, step_options},
-	{"end", handover_main, "HANDOVER --set code=CODE [--set note=TEXT]", T_HELP_END, step_options},
+	{"end", handover_main, "HANDOVER CODE [--set note=TEXT]", T_HELP_END, step_options},
 	{"withdraw", handover_main, "HANDOVER", T_HELP_WITHDRAW, step_options},
 	{"ask", handover_main, "HANDOVER QUESTION", T_HELP_ASK, step_options},
 	{"answer", handover_main, "HANDOVER ANSWER", T_HELP_ANSWER, step_options},

@@ -167,9 +167,17 @@ int link_main(struct cli *cli, int argc, char **argv)
 	int status = need_agent(cli);
 	if (status != DONE)
 		return status;
+	const char *own = argc - first == 2 ? argv[first + 1] : NULL;
+	char typed[512];
+	if (own != NULL && strcmp(own, "-") == 0) {
+		if (fgets(typed, sizeof typed, stdin) == NULL)
+			return complain(cli, FAILED, "stdin: no file number there");
+		typed[strcspn(typed, "\r\n")] = '\0';
+		own = typed;
+	}
 	request_begin(&request, "link");
 	request_text(&request, "case", argv[first]);
-	request_text(&request, "number", argc - first == 2 ? argv[first + 1] : NULL);
+	request_text(&request, "number", own);
 	request_finish(&request);
 	return ask_agent(cli, &request, ASK_MS, on_link, NULL);
 }

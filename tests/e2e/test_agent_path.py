@@ -152,11 +152,33 @@ def test_handover_steps_are_one_command_each(land):
     assert care.json("ask", "H-1", "since when?")[0]["result"] == "accepted"
     wait_for(lambda: any(l["type"].endswith("info-requested") and l["data"]["note"] == "since when?" for l in town.inbox()), "the question")
     assert town.json("answer", "H-1", "since March")[0]["result"] == "accepted"
-    assert care.json("accept", "H-1", "--set", "start_date=2027-12-20")[0]["result"] == "accepted"
+    assert care.json("accept", "H-1", "2027-12-20")[0]["result"] == "accepted"
     assert care.json("offers") == []
     wait_for(lambda: any(l["type"].endswith("handover.accepted") and l["data"]["offer"] == 1 for l in town.inbox()), "the acceptance")
     assert care.json("accept", "H-2", code=1) == []
     assert care.cli("accept", "H-2", code=1).stderr.startswith("reentry: unknown: ")
+
+
+def test_people_read_their_language_and_programs_json(land):
+    prison, town = land("pi-utrecht").start(), land("gm0344").start()
+    said = prison.cli("publish", "custody.started", "--case", "C-1", "--set", "start=2027-02-01T08:30:00Z", "--set", "origin=0344").stdout
+    assert re.fullmatch(r"accepted #[0-9]+\n", said)
+    assert prison.publish("release.date-set", "C-1", date="2027-12-24", kind="EXPECTED")["result"] == "accepted"
+    town.wait_inbox(1, "--type", "release.date-set")
+    dutch, english = town.cli("--lang", "nl", "inbox").stdout, town.cli("inbox", "--lang", "en").stdout
+    assert "datum van vrijlating" in dutch and "vrijdag 24 december 2027" in dutch and "verwacht" in dutch
+    assert "release date" in english and "Friday 24 December 2027" in english and "expected" in english
+    assert "\033" not in dutch + english, "colour only on a terminal"
+    page = town.cli("--lang", "nl", "case", "C-1").stdout
+    assert "vrijdag 24 december 2027" in page and "u bent" in page and "Verloop" in page
+    assert "postvak uit" in town.cli("--lang", "nl", "status").stdout
+    assert town.cli("inbox", "--case", "C-none").stdout == "Nothing is waiting for you.\n" and town.json("inbox", "--case", "C-none") == []
+    for wrong in (["inbox", "extra"], ["done"], ["done", "x"], ["nothing"], ["inbox", "--colour"], ["publish", "a.b"], ["replay"], ["case"], ["--lang", "fr", "inbox"], ["publish", "a.b", "--case"]):
+        failed = town.cli(*wrong, code=2)
+        assert failed.stdout == "" and failed.stderr.startswith("reentry: ") and len(failed.stderr.splitlines()) == 1, wrong
+    for command in ("inbox", "publish", "accept", "admin", "replay"):
+        assert town.cli(command, "--help").stdout.startswith("Usage: reentry ")
+    assert town.json("link", "C-1", "-", input="dossier 5\n") == [{"case": "C-1", "filenumber": "dossier 5"}]
 
 
 def test_who_loses_the_case_keeps_nothing(land):
