@@ -156,7 +156,7 @@ bool is_class_c(int need)
 
 static uint8_t bit_of(int need)
 {
-	return is_class_c(need) ? (uint8_t)(1u << (need - NEED(PSYCHIATRIC))) : 0;
+	return is_class_c(need) ? (uint8_t)(1u << (need - NEED(PSYCHIATRIC))) : (uint8_t)0;
 }
 
 /* Care access: a provider of role care, whoever published that need, whoever a running consent names. */

@@ -192,7 +192,7 @@ bool play_seed(struct sim *s)
 	s->now = INT64_C(1798790400000) + (moment)below(s, 400) * DAY + (moment)below(s, 1440) * MINUTE; /* from 1 January 2027 on */
 	s->n_cases = 1 + below(s, CASES - 1);
 	for (size_t i = 0; i < s->n_cases; i++) {
-		snprintf(s->cases[i].ref, sizeof s->cases[i].ref, "C-%zu", i + 1);
+		snprintf(s->cases[i].ref, sizeof s->cases[i].ref, "C-%u", (unsigned)i + 1);
 		s->cases[i].custodian = NOBODY;
 		s->cases[i].origin = s->cases[i].destination = -1;
 		s->cases[i].expect_next = -1;
