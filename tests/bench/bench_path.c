@@ -1,5 +1,5 @@
-/* `make bench`: the path of an event through the real broker, over tcp on loopback with CURVE, beside what this machine can do, in one table.
- * usage: bench_path [--json] [--full] [--only FIGURE] [--setting NAME] [--broker PROGRAM]; KEEP=1 keeps the folder. Docs: docs/performance.md. */
+/* Shows, for `make bench`, what the path of an event through the real broker costs, over tcp on loopback with CURVE, beside what this machine can do, in one table.
+ * usage: see USAGE below; KEEP=1 keeps the folder. docs/performance.md tells how to read it. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -17,9 +17,11 @@
 #define ROUNDS 3
 #define ROUNDS_FULL 5
 #define STARTS 5
+#define USAGE "usage: %s [--json] [--full] [--only FIGURE] [--setting small|big|long] [--rounds N] [--broker PROGRAM]\n"
 
 struct plan {
 	bool json, full;
+	int rounds;                          /* of each figure; the table has their median */
 	const char *only, *setting, *broker;
 };
 
@@ -37,9 +39,10 @@ static const struct { const char *name; void (*run)(struct setting *setting); bo
 };
 
 /* events: besides those that open the cases and set their dates. */
-static const struct { const char *id, *name; unsigned cases; size_t municipalities, events; bool big; } settings[] = {
-	{ "small", "1,600 cases, 118 agencies", 1600, 1, 0, false },
-	{ "big", "100,000 cases, 400 agencies, 1,000,000 events", 100000, 283, 800000, true },
+static const struct { const char *id, *name; unsigned cases; size_t municipalities, events; bool big, full; } settings[] = {
+	{ "small", "1,600 cases, 118 agencies, 10,000 events", 1600, 1, 6800, false, false },
+	{ "big", "100,000 cases, 400 agencies, 1,000,000 events", 100000, 283, 800000, true, false },
+	{ "long", "1,600 cases, 118 agencies, 10,000,000 events", 1600, 1, 9996800, false, true }, /* the long run only */
 };
 
 static bool wanted(const char *filter, const char *name)
@@ -62,12 +65,10 @@ static void make_store(const struct country *country, const struct setting *sett
 
 static void run_figures(struct setting *setting, const struct plan *plan, bool big)
 {
-	const int rounds = plan->full ? ROUNDS_FULL : ROUNDS;
-
 	for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
 		if (!wanted(plan->only, figures[i].name) || (figures[i].big && !big))
 			continue;
-		for (int k = 0; k < (figures[i].once ? 1 : rounds); k++) {
+		for (int k = 0; k < (figures[i].once ? 1 : plan->rounds); k++) {
 			progress("%s: %s", setting->name, figures[i].name);
 			figures[i].run(setting);
 		}
@@ -95,7 +96,7 @@ static void measure(struct table *table, const struct plan *plan, size_t which)
 	load_free(&load);
 	host_stop(&host);
 	host_release(&host);
-	country_remove(&country);
+	country_remove(&country, getenv("KEEP") != NULL);
 }
 
 static void limits(struct table *table, const struct plan *plan, const char *folder)
@@ -117,8 +118,8 @@ static int run(const struct plan *plan, const char *folder)
 		stop("out of memory");
 	if (!plan->only || !strcmp(plan->only, "limits"))
 		limits(&table, plan, folder);
-	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-		if (wanted(plan->setting, settings[i].id) && (!plan->only || strcmp(plan->only, "limits")))
+	for (size_t i = 0; i < sizeof settings / sizeof *settings && (!plan->only || strcmp(plan->only, "limits")); i++)
+		if (plan->setting ? !strcmp(plan->setting, settings[i].id) : plan->full || !settings[i].full)
 			measure(&table, plan, i);
 	if (!plan->only)
 		limits(&table, plan, folder); /* the machine may have become slower meanwhile: the medians are over both */
@@ -175,7 +176,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' }, { "full", no_argument, NULL, 'f' }, { "only", required_argument, NULL, 'o' },
-		{ "setting", required_argument, NULL, 's' }, { "broker", required_argument, NULL, 'b' }, { NULL, 0, NULL, 0 },
+		{ "setting", required_argument, NULL, 's' }, { "broker", required_argument, NULL, 'b' }, { "rounds", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 },
 	};
 	struct plan plan = { .json = is_set("JSON"), .full = is_set("FULL") };
 	char broker[4096];
@@ -184,7 +185,7 @@ int main(int argc, char **argv)
 	plan.broker = broker;
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (c == '?') {
-			fprintf(stderr, "usage: %s [--json] [--full] [--only FIGURE] [--setting small|big] [--broker PROGRAM]\n", argv[0]);
+			fprintf(stderr, USAGE, argv[0]);
 			return 2;
 		}
 		plan.json |= c == 'j';
@@ -192,7 +193,10 @@ int main(int argc, char **argv)
 		plan.only = c == 'o' ? optarg : plan.only;
 		plan.setting = c == 's' ? optarg : plan.setting;
 		plan.broker = c == 'b' ? optarg : plan.broker;
+		plan.rounds = c == 'r' ? (int)strtol(optarg, NULL, 10) : plan.rounds;
 	}
+	if (plan.rounds <= 0)
+		plan.rounds = plan.full ? ROUNDS_FULL : ROUNDS;
 	if (access(plan.broker, X_OK)) {
 		fprintf(stderr, "bench: %s is not there: run make first, or name it with --broker\n", plan.broker);
 		return 1;

@@ -8,7 +8,7 @@
 #define FIRST_CODE 1000
 
 static const char limits[] =
-	"limits = { burst = 1024; turn = \"5ms\"; window = 1024; message_max = \"4MiB\"; connections_max = 1024; store_size = \"64GiB\"; store_reserve = \"64MiB\";\n"
+	"limits = { burst = 1024; turn = \"5ms\"; window = 1024; message_max = \"4MiB\"; connections_max = 1024; store_size = \"32GiB\"; store_reserve = \"64MiB\";\n"
 	"  resend_after = \"30s\"; resend_after_max = \"10min\"; checkpoint_interval = \"10s\"; };\n"
 	"calendar = { zone = \"Europe/Amsterdam\"; notice_time = \"08:00\"; day_end = \"17:00\"; holidays = [ ]; };\n"
 	"rules = { milestones = [ 90, 56, 24, 14, 7, 2, 1, 0 ]; confirm_hold = \"45min\"; screening_days = 10; offer_days = 3; offer_urgent = \"2h\";\n"
@@ -103,9 +103,10 @@ void country_make(struct country *country, size_t municipalities)
 	write_config(country);
 }
 
-void country_remove(struct country *country)
+void country_remove(struct country *country, bool keep)
 {
-	folder_remove(country->folder);
+	if (!keep)
+		folder_remove(country->folder);
 	*country->folder = 0;
 	free(country->people);
 	country->people = NULL;

@@ -24,6 +24,6 @@ struct country {
 
 /* Makes folder, keys and configuration. */
 void country_make(struct country *country, size_t municipalities);
-void country_remove(struct country *country);
+void country_remove(struct country *country, bool keep);   /* keep: the folder stays, to be looked at */
 
 #endif

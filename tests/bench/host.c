@@ -1,5 +1,6 @@
 #include "tests/bench/host.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -154,16 +155,19 @@ struct memory host_memory(const struct host *host)
 	return memory;
 }
 
-double host_cpu(const struct host *host)
+/* Of one thread. */
+static double thread_cpu(const struct host *host, const char *tid)
 {
-	char path[64], text[1024], *at;
+	char path[320], text[1024], *at;
 	double ticks = 0;
 	FILE *in;
 
-	(void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)host->pid); /* fits */
+	(void)snprintf(path, sizeof path, "/proc/%ld/task/%s/stat", (long)host->pid, tid); /* fits */
 	in = fopen(path, "r");
-	if (!in || !fgets(text, sizeof text, in) || !(at = strrchr(text, ')')))
-		stop("%s cannot be read: has the broker ended?", path);
+	if (!in)
+		return 0; /* it has ended */
+	if (!fgets(text, sizeof text, in) || !(at = strrchr(text, ')')))
+		stop("%s cannot be read", path);
 	(void)fclose(in); /* only read */
 	/* behind the name: state is field 3, user and system time are 14 and 15 */
 	for (int field = 3; *at && field <= 15; field++) {
@@ -173,4 +177,27 @@ double host_cpu(const struct host *host)
 		at += strcspn(at, " ");
 	}
 	return ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+struct cpu host_cpu(const struct host *host)
+{
+	struct cpu cpu = { 0 };
+	struct dirent *entry;
+	char path[64];
+	DIR *dir;
+
+	(void)snprintf(path, sizeof path, "/proc/%ld/task", (long)host->pid); /* fits */
+	dir = opendir(path);
+	if (!dir)
+		stop("%s cannot be read: has the broker ended?", path);
+	while ((entry = readdir(dir))) {
+		if (*entry->d_name == '.')
+			continue;
+		if (strtol(entry->d_name, NULL, 10) == host->pid)
+			cpu.own += thread_cpu(host, entry->d_name);
+		else
+			cpu.zeromq += thread_cpu(host, entry->d_name);
+	}
+	(void)closedir(dir); /* only read */
+	return cpu;
 }

@@ -22,7 +22,8 @@ void host_release(struct host *host);    /* ends it if it runs */
 /* KiB, from /proc/PID/status: RssAnon, memory of its own; VmRSS also counts mapped pages. */
 struct memory { double anon, rss; };
 struct memory host_memory(const struct host *host);
-/* CPU seconds of all its threads so far. */
-double host_cpu(const struct host *host);
+/* CPU seconds so far: of its own thread, and of ZeroMQ's. */
+struct cpu { double own, zeromq; };
+struct cpu host_cpu(const struct host *host);
 
 #endif
