@@ -119,11 +119,11 @@ static bool class_c_passes(const struct routing *r, uint32_t care, bool named)
 
 static bool sees_care(const struct routing *r, uint32_t care)
 {
-	/* The combined need is for those who do not see all of what it combines. */
+	/* The combined need is for those who do not see all of what it combines, or combined before it was taken back. */
 	for (size_t i = 0; i < r->run->state->n_needs; i++) {
 		const need_state *n = r->run->state->needs[i];
 
-		if (class_c(n->need) && n->has_status && !(care & care_bit(n->need)))
+		if (class_c(n->need) && !(care & care_bit(n->need)))
 			return true;
 	}
 	return false;
@@ -252,7 +252,7 @@ int routes_fill(struct rules_run *run, struct rules_record *record, const struct
 	if (!error && (same(row->name, "handover.expired") || same(row->name, "handover.withdrawn"))) {
 		const handover *h = handover_find(run->state, payload_text(&r, "handover"));
 
-		error = h ? ends(&r, h->to) : OK;
+		error = h ? ends(&r, run->working->named ? run->working->named : h->to) : OK;
 	}
 	if (!error && same(row->name, "consent.withdrawn"))
 		error = stops(&r, payload_text(&r, "to"));
