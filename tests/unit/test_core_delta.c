@@ -1,4 +1,4 @@
-/* Proves that case states that are written behind the log are never old: whatever is published, fired, rolled back, killed or configured in between, what the core
+/* Proves that case states that are written behind the log are never old: whatever is published, fired, rolled back, erased, killed or configured in between, what the core
  * reads, and what it has in its store, is what folding the whole log gives. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -207,6 +207,33 @@ static void turn(struct walk *w)
 		place_commit(w->place);
 }
 
+/* Killed at any point of it; the next run goes on. */
+static void erase_one(struct walk *w)
+{
+	struct core_place *place = w->place;
+	const char *subject = arena_printf(&place->arena, "C-%u", pick(w, CASES));
+	Reentry__CaseState *c;
+	size_t n;
+	int error;
+
+	place_begin(place);
+	error = core_erase_order(place->core, subject, "one", "request 1", &place->err);
+	place_commit(place);
+	if (pick(w, 3) == 0)
+		place_crash(place);
+	if (error)
+		return; /* there is no such case, or it is gone already */
+	place_begin(place);
+	publish_one(w);
+	assert_int_equal(core_erase_confirm(place->core, subject, "two", "seen", &place->err), OK);
+	publish_one(w);
+	place_commit(place);
+	if (pick(w, 3) == 0)
+		place_crash(place);
+	assert_int_equal(core_erase_run(place->core, place->now, &n, &place->err), OK);
+	assert_int_equal(core_case(place->core, subject, &place->arena, &c), ERR_ERASED);
+}
+
 static void step(struct walk *w)
 {
 	struct core_place *place = w->place;
@@ -230,6 +257,10 @@ static void step(struct walk *w)
 		place_close(place);
 		place_open(place);
 		break;
+	case 5:
+		if (pick(w, 6) == 0)
+			erase_one(w);
+		break;
 	default:
 		place->now += pick(w, 60000);
 		turn(w);
@@ -237,10 +268,14 @@ static void step(struct walk *w)
 	}
 }
 
+/* SEED=n walks another way. */
 static void walk(struct core_place *place, uint64_t behind_max, uint64_t seed)
 {
+	const char *text = getenv("SEED");
 	struct walk w = { .place = place, .random = seed };
 
+	if (text && *text)
+		w.random += strtoull(text, NULL, 10);
 	place_close(place);
 	place->behind_max = behind_max;
 	place_open(place);
