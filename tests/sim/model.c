@@ -156,13 +156,15 @@ bool is_class_c(int need)
 
 static uint8_t bit_of(int need)
 {
-	return is_class_c(need) ? (uint8_t)(1u << (need - NEED(PSYCHIATRIC))) : (uint8_t)0;
+	static const uint8_t bits[NEEDS] = { [NEED(PSYCHIATRIC)] = 1, [NEED(ADDICTION)] = 2, [NEED(LVB)] = 4 };
+
+	return bits[need];
 }
 
 /* Care access: a provider of role care, whoever published that need, whoever a running consent names. */
 uint8_t care_of(const struct sim *s, const struct m_case *c, int agency, moment when, bool *ret_by_consent)
 {
-	uint8_t own = 0, all = bit_of(NEED(PSYCHIATRIC)) | bit_of(NEED(ADDICTION)) | bit_of(NEED(LVB));
+	uint8_t own = 0, all = 7;
 	bool consent = false;
 
 	for (size_t i = 0; i < c->n_handovers; i++)
