@@ -362,7 +362,7 @@ static void child(const struct verify_options *options, const char *scratch, int
 	if (error == ERR_CORRUPT)
 		fault(&v, "store structure damaged: %s", err.text);
 	else if (error)
-		(void)fprintf(v.out, "error %d %s\n", error, err.text); /* a line that does not arrive is one that is missed */
+		(void)fprintf(v.out, "error %d %s\n", -error, err.text); /* a line that does not arrive is one that is missed */
 	(void)fprintf(v.out, "end %llu %llu %llu %llu %llu %d\n", (unsigned long long)v.result.records, (unsigned long long)v.result.nodes, (unsigned long long)v.result.checkpoints,
 	              (unsigned long long)v.result.erased, (unsigned long long)v.result.faults, v.result.opened);
 	_exit(fflush(v.out) ? 1 : 0);
@@ -372,23 +372,36 @@ static void child(const struct verify_options *options, const char *scratch, int
 
 struct listening { verify_tell *tell; void *context; struct verify_result *result; struct err *err; int error; uint64_t told; bool ended; };
 
+/* Numbers with a blank before each. */
+static bool read_numbers(const char *text, uint64_t *numbers, size_t n)
+{
+	char *end;
+
+	for (size_t i = 0; i < n; i++, text = end) {
+		errno = 0;
+		numbers[i] = strtoull(text, &end, 10);
+		if (end == text || errno)
+			return false;
+	}
+	return true;
+}
+
 static void take_line(struct listening *l, char *line)
 {
-	unsigned long long n[5];
-	int opened;
 	size_t length = strlen(line);
+	uint64_t n[6], code = 0;
 
 	if (length && line[length - 1] == '\n')
 		line[length - 1] = 0;
 	if (strncmp(line, "fault ", 6) == 0) {
 		l->told++;
 		l->tell(l->context, line + 6);
-	} else if (strncmp(line, "error ", 6) == 0) {
-		char *text = strchr(line + 6, ' ');
+	} else if (strncmp(line, "error ", 6) == 0 && read_numbers(line + 6, &code, 1)) {
+		const char *text = strchr(line + 6, ' ');
 
-		l->error = err_set(l->err, atoi(line + 6), "%s", text ? text + 1 : "");
-	} else if (sscanf(line, "end %llu %llu %llu %llu %llu %d", &n[0], &n[1], &n[2], &n[3], &n[4], &opened) == 6) {
-		*l->result = (struct verify_result){ .records = n[0], .nodes = n[1], .checkpoints = n[2], .erased = n[3], .faults = n[4], .opened = opened };
+		l->error = err_set(l->err, -(int)code, "%s", text ? text + 1 : "");
+	} else if (strncmp(line, "end ", 4) == 0 && read_numbers(line + 4, n, 6)) {
+		*l->result = (struct verify_result){ .records = n[0], .nodes = n[1], .checkpoints = n[2], .erased = n[3], .faults = n[4], .opened = n[5] != 0 };
 		l->ended = true;
 	}
 }
