@@ -114,8 +114,8 @@ APPLY(apply_custody)
 	const Reentry__CustodyStarted *s = data;
 	state *c = run->state;
 	civil_date day = civil_date_of(run->policy->zone, s->start->ms);
-	/* Whose release was recorded, or whose case was closed, has been outside: nothing of the former custody goes on. */
-	bool fresh = !c->inside || c->has_recorded_release || c->closed;
+	/* Whose release was recorded before this start, or whose case was closed, has been outside: nothing of the former custody goes on. */
+	bool fresh = !c->inside || c->closed || (c->has_recorded_release && s->start->ms >= c->recorded_release);
 
 	case_reopen(run);
 	if (fresh)

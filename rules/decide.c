@@ -206,6 +206,7 @@ const struct rules_record *emit(struct rules_run *run, const struct made *made)
 	if (!record)
 		return NULL;
 	index = run->n_records - 1;
+	SET(record->event, urgent, event->priority == URGENT);
 	record->event->has_content = true;
 	if (pb_pack(event, run->arena, &record->event->content.data, &record->event->content.len) != OK) {
 		run->error = ERR_NOMEM;

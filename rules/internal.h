@@ -222,6 +222,8 @@ void fired_start_report(struct rules_run *run, const Reentry__Timer *timer);
 /* --- community service, supervision (service.c, supervision.c) ------------------------------------------------------------------- */
 sanction *sanction_find(const state *c, const char *ref, Reentry__SentenceKind__Value kind, bool running);
 bool sanctions_running(const state *c);
+/* Of its timers: never NULL, which would mean those of all. */
+static inline const char *sanction_timers(const sanction *s) { return s->ref ? s->ref : ""; }
 void fired_behind(struct rules_run *run, const Reentry__Timer *timer);
 void fired_overdue(struct rules_run *run, const Reentry__Timer *timer);
 void supervision_hold(struct rules_run *run);

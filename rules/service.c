@@ -2,16 +2,22 @@
 #include "lib/pb.h"
 #include "rules/handlers.h"
 
-/* ref NULL: the first that fits. running: only those that a supervisor has taken and that have not ended. */
+/* ref NULL: the one without a reference, else the first that fits. running: only those that a supervisor has taken and that have not ended. */
 sanction *sanction_find(const state *c, const char *ref, Reentry__SentenceKind__Value kind, bool running)
 {
+	sanction *first = NULL;
+
 	for (size_t i = 0; c && i < c->n_sanctions; i++) {
 		sanction *s = c->sanctions[i];
 
-		if (s->kind == kind && (!ref || same(s->ref, ref)) && (!running || s->running))
+		if (s->kind != kind || (running && !s->running))
+			continue;
+		if (ref ? same(s->ref, ref) : !s->ref)
 			return s;
+		if (!ref && !first)
+			first = s;
 	}
-	return NULL;
+	return first;
 }
 
 bool sanctions_running(const state *c)
@@ -22,21 +28,36 @@ bool sanctions_running(const state *c)
 	return false;
 }
 
-/* A sentence of that kind that nobody has taken yet. */
+/* A sentence of that kind that nobody has taken yet: the one named, else one that the court did not name. */
 static sanction *untaken(const state *c, const char *ref, Reentry__SentenceKind__Value kind)
 {
+	sanction *found = NULL;
+
 	for (size_t i = 0; c && i < c->n_sanctions; i++) {
 		sanction *s = c->sanctions[i];
 
-		if (s->kind == kind && (!ref || same(s->ref, ref)) && !s->running && !s->ended)
+		if (s->kind != kind || s->running || s->ended)
+			continue;
+		if (ref ? same(s->ref, ref) : !s->ref)
 			return s;
+		if (!found && (!ref || !s->ref))
+			found = s;
 	}
-	return NULL;
+	return found;
 }
 
+/* One of a kind may run without a reference; more could not be told apart. */
 static int need_untaken(struct decision *d, Reentry__SentenceKind__Value kind)
 {
-	return untaken(d->run->state, d->input->event->sanction, kind) ? 0 : refuse(d, "no-such-case", "subject: there is no such case");
+	const char *ref = d->input->event->sanction;
+	const sanction *s = untaken(d->run->state, ref, kind);
+	const sanction *running = sanction_find(d->run->state, NULL, kind, true);
+
+	if (!s)
+		return refuse(d, "no-such-case", "subject: there is no such case");
+	if (!ref && !s->ref && running && !running->ref)
+		return refuse(d, "invalid-value", "sanction: one without reference is running; give this one a reference");
+	return 0;
 }
 
 CHECK(relation_assigned)
@@ -49,15 +70,35 @@ CHECK(relation_supervision_new)
 	return need_untaken(d, KIND(SUPERVISION));
 }
 
-/* The publisher must be the supervisor, or for the court the authority, of a running service. */
+/* The publisher must be the supervisor, or for the court the authority, of a running sanction, and say which where it cannot be told. */
+static int relation_running(struct decision *d, Reentry__SentenceKind__Value kind)
+{
+	const char *me = d->input->agency->id, *ref = d->input->event->sanction;
+	const state *c = d->run->state;
+	const sanction *it = sanction_find(c, ref, kind, true);
+	size_t running = 0, mine = 0;
+
+	for (size_t i = 0; c && i < c->n_sanctions; i++) {
+		const sanction *s = c->sanctions[i];
+
+		if (s->kind != kind || !s->running || (ref && s != it))
+			continue;
+		running++;
+		mine += same(s->supervisor, me) || (d->input->agency->role == ROLE_COURT && same(s->authority, me));
+	}
+	if (!mine)
+		return refuse(d, "no-such-case", "subject: there is no such case");
+	return running == 1 || !it->ref ? 0 : refuse(d, "invalid-value", "sanction: several are running; name one");
+}
+
 CHECK(relation_service)
 {
-	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(COMMUNITY_SERVICE), true);
-	const char *me = d->input->agency->id;
+	return relation_running(d, KIND(COMMUNITY_SERVICE));
+}
 
-	if (s && (same(s->supervisor, me) || (d->input->agency->role == ROLE_COURT && same(s->authority, me))))
-		return 0;
-	return refuse(d, "no-such-case", "subject: there is no such case");
+CHECK(relation_supervision)
+{
+	return relation_running(d, KIND(SUPERVISION));
 }
 
 /* Evolve, shared with supervision: an agency of role probation takes a sentence. */
@@ -68,6 +109,8 @@ static sanction *take(struct rules_run *run, const struct rules_record *record, 
 	if (!s)
 		return NULL;
 	s->supervisor = keep(run, record->agency);
+	if (record->envelope->sanction)
+		s->ref = keep(run, record->envelope->sanction);
 	SET(s, running, true);
 	SET(run->state, phase, PHASE(DURING));
 	return s;
@@ -79,8 +122,8 @@ static void sanction_ended(struct rules_run *run, sanction *s)
 	UNSET(s, running);
 	UNSET(s, on_hold);
 	SET(s, ended, true);
-	timer_disarm(run->state, TIMER_BEHIND, s->ref);
-	timer_disarm(run->state, TIMER_OVERDUE, s->ref);
+	timer_disarm(run->state, TIMER_BEHIND, sanction_timers(s));
+	timer_disarm(run->state, TIMER_OVERDUE, sanction_timers(s));
 	if (!run->state->inside && !sanctions_running(run->state))
 		SET(run->state, phase, PHASE(AFTER));
 }
@@ -105,7 +148,7 @@ APPLY(apply_assigned)
 	SET(s, hours, a->hours);
 	SET(s, complete_by, a->complete_by->days);
 	behind = policy_notice(run->policy, s->complete_by - run->policy->behind_days);
-	timer_arm(run, TIMER_BEHIND, behind, s->ref, 0);
+	timer_arm(run, TIMER_BEHIND, behind, sanction_timers(s), 0);
 }
 
 static int64_t booked(const sanction *s, const char *without)
@@ -203,7 +246,7 @@ APPLY(apply_returned)
 	if (!s)
 		return;
 	SET(s, failed, true);
-	timer_disarm(run->state, TIMER_BEHIND, s->ref);
+	timer_disarm(run->state, TIMER_BEHIND, sanction_timers(s));
 }
 
 CHECK(check_converted)
@@ -228,7 +271,7 @@ APPLY(apply_converted)
 
 void fired_behind(struct rules_run *run, const Reentry__Timer *timer)
 {
-	const sanction *s = sanction_find(run->state, timer->ref, KIND(COMMUNITY_SERVICE), true);
+	const sanction *s = sanction_find(run->state, *timer->ref ? timer->ref : NULL, KIND(COMMUNITY_SERVICE), true);
 	Reentry__ServiceBehind behind = REENTRY__SERVICE_BEHIND__INIT;
 	Reentry__Date by = REENTRY__DATE__INIT;
 
@@ -251,22 +294,13 @@ CHECK(check_supervision)
 	return 0;
 }
 
-CHECK(relation_supervision)
-{
-	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(SUPERVISION), true);
-
-	if (s && same(s->supervisor, d->input->agency->id))
-		return 0;
-	return refuse(d, "no-such-case", "subject: there is no such case");
-}
-
 /* A planned contact, and three days later, at the same local time, the question whether it was held. */
 static void plan(struct rules_run *run, sanction *s, moment at)
 {
 	SET(s, contact, at);
-	timer_disarm(run->state, TIMER_OVERDUE, s->ref);
+	timer_disarm(run->state, TIMER_OVERDUE, sanction_timers(s));
 	if (!s->on_hold)
-		timer_arm(run, TIMER_OVERDUE, civil_add_days(run->policy->zone, at, run->policy->contact_overdue_days), s->ref, 0);
+		timer_arm(run, TIMER_OVERDUE, civil_add_days(run->policy->zone, at, run->policy->contact_overdue_days), sanction_timers(s), 0);
 }
 
 APPLY(apply_supervision)
@@ -293,7 +327,7 @@ APPLY(apply_contact_planned)
 	slot_bump(run, &s->contact_slot, record);
 	if (record->envelope->op == OP(CANCEL) || record->envelope->op == OP(RETRACT)) {
 		UNSET(s, contact);
-		timer_disarm(run->state, TIMER_OVERDUE, s->ref);
+		timer_disarm(run->state, TIMER_OVERDUE, sanction_timers(s));
 		return;
 	}
 	plan(run, s, planned->at->ms);
@@ -327,7 +361,7 @@ APPLY(apply_supervision_ended)
 
 void fired_overdue(struct rules_run *run, const Reentry__Timer *timer)
 {
-	const sanction *s = sanction_find(run->state, timer->ref, KIND(SUPERVISION), true);
+	const sanction *s = sanction_find(run->state, *timer->ref ? timer->ref : NULL, KIND(SUPERVISION), true);
 	Reentry__ContactOverdue overdue = REENTRY__CONTACT_OVERDUE__INIT;
 	Reentry__Moment at = REENTRY__MOMENT__INIT;
 
@@ -346,7 +380,7 @@ void supervision_hold(struct rules_run *run)
 		if (s->kind != KIND(SUPERVISION) || !s->running)
 			continue;
 		SET(s, on_hold, true);
-		timer_disarm(run->state, TIMER_OVERDUE, s->ref);
+		timer_disarm(run->state, TIMER_OVERDUE, sanction_timers(s));
 	}
 }
 
