@@ -1,4 +1,5 @@
 """The stage: a folder with the example country, keys made at first start, a broker and agents as processes, and what their inboxes say, printed."""
+import datetime
 import json
 import os
 import re
@@ -11,13 +12,15 @@ import textwrap
 import threading
 import time
 
-from words import WHO, clock, in_words, moment, name, says
+from words import WHO, ZONE, in_words, moment, name, says
 
-START = "2027-02-02T09:00:00Z"          # a Tuesday, ten o'clock in the Netherlands
+START = "2027-02-01T19:00:00Z"          # the evening before: while everything starts, it gets morning
+FIRST_DAY = datetime.date(2027, 2, 2)
 AGENCIES = [a for a in WHO if a != "broker-nl"]
 DEADLINE = 20                           # seconds that a daemon may take to start, or a command to end
 STEP = 0.005
-GATHER = 0.06                           # seconds in which the copies of one event are gathered into one line
+GATHER = 0.05                           # seconds in which the copies of one event are gathered into one line
+TOLD = 0.3                              # seconds that are left to an event to get to its receivers before the next thing is done
 COLOURS = {"head": "1", "who": "36", "urgent": "1;31", "broker": "35", "to": "32", "dim": "2", "bad": "1;31", "good": "1;32", "plain": "0"}
 NAME_WIDTH = 11
 MARGIN = 2 + 5 + 2 + NAME_WIDTH
@@ -88,7 +91,7 @@ class Stage:
         self.seen = []                  # (agency, event), as they arrived
         self.waiting = {}               # what is still being gathered: (sequence, sentence) → [when, event, receivers]
         self.lock = threading.Lock()
-        self.stopping = False
+        self.stopping = self.holding = False
         self.prepare(example)
 
     # --- files
@@ -116,6 +119,9 @@ class Stage:
     def now(self):
         """Shown time, in seconds since 1970."""
         return moment(START).timestamp() + (time.time() - self.real_start) * self.rate
+
+    def shown(self):
+        return datetime.datetime.fromtimestamp(self.now(), ZONE)
 
     def until(self, text):
         """Waits until the shown clock says so."""
@@ -160,6 +166,15 @@ class Stage:
         broker.kill()
         broker.wait()
 
+    def start_broker(self):
+        """What arrives is shown when all have their link again."""
+        self.holding = True
+        self.start_daemon("broker")
+        for agency in AGENCIES:
+            self.until_linked(agency)
+        time.sleep(GATHER)
+        self.holding = False
+
     def run(self, *words, agency=None):
         where = ["-c", self.path(agency + ".cfg")] if agency else []
         return subprocess.run([os.path.join(self.bin, "reentry"), *where, *words], capture_output=True, text=True, timeout=DEADLINE, env=self.environment)
@@ -199,15 +214,18 @@ class Stage:
     def tell(self):
         """Prints what has been gathered, in the order of the log."""
         while not self.stopping:
-            self.flush(GATHER)
+            if not self.holding:
+                self.flush(GATHER)
             time.sleep(STEP)
 
     def flush(self, age=0.0):
         with self.lock:
-            ready = sorted(k for k, (since, _, _) in self.waiting.items() if time.monotonic() - since >= age)
-            rows = [(key, self.waiting.pop(key)) for key in ready]
-            for (_, sentence), (_, event, receivers) in rows:
-                self.show(event, sentence, receivers)
+            for key in sorted(self.waiting):
+                since, event, receivers = self.waiting[key]
+                if time.monotonic() - since < age:
+                    break
+                del self.waiting[key]
+                self.show(event, key[1], receivers)
 
     def show(self, event, sentence, receivers):
         source = event["source"].rsplit(":", 1)[1]
@@ -222,28 +240,41 @@ class Stage:
 
     @staticmethod
     def day_of(at):
-        return (at.date() - moment(START).date()).days
+        return (at.date() - FIRST_DAY).days
 
     # --- what is done
 
     def say(self, text, how="dim"):
         """A word of the narrator, at the present time."""
         with self.screen.lock:
-            at = moment(clock_text(self.now()))
+            at = self.shown()
             self.screen.heading(at, self.day_of(at))
             self.screen.row(at, "", text, how)
 
     def act(self, agency, *words):
         """What an agency does: shown as it is typed, with what was answered."""
         with self.screen.lock:
-            at = moment(clock_text(self.now()))
+            at = self.shown()
             self.screen.heading(at, self.day_of(at))
             shown = " ".join(f'"{w}"' if " " in w else w for w in words)
             self.screen.row(at, name(agency), f"$ reentry {shown}", "dim")
         answer = self.command(*words, agency=agency).strip()
-        if not re.fullmatch(r"accepted #\d+", answer):
-            self.screen.row(None, "", answer, "dim")
+        number = re.match(r"accepted #(\d+)", answer)
+        if not number or number.end() < len(answer):
+            for line in answer.split("\n"):
+                self.screen.row(None, "", line, "dim")
+        if number:
+            self.until_told(f"{int(number[1]):020d}")
         return answer
+
+    def until_told(self, sequence):
+        """Until whoever hears of it has heard of it, and that is on the screen; some things nobody hears of."""
+        end = time.monotonic() + TOLD
+        while time.monotonic() < end:
+            with self.lock:
+                if not self.waiting and any(e["sequence"] == sequence for _, e in self.seen):
+                    return
+            time.sleep(STEP)
 
     def publish(self, agency, case, kind, /, **fields):
         words = [w for k, v in fields.items() for w in ("--set", f"{k}={v}")]
@@ -259,20 +290,8 @@ class Stage:
             time.sleep(STEP)
         raise Failure(f"{name(agency)} was never told of {kind} {data or ''}")
 
-    def verbatim(self, text, lines_max=None):
+    def verbatim(self, text):
         """What a command printed, set off at the margin and cut to the screen."""
-        lines = text.rstrip("\n").split("\n")
-        shown = lines[:lines_max] if lines_max and len(lines) > lines_max else lines
         with self.screen.lock:
-            for line in shown:
-                self.screen.line("    " + (line if len(line) <= self.screen.width - 4 else line[:self.screen.width - 5] + "…"))
-            if len(shown) < len(lines):
-                self.screen.line(self.screen.paint("dim", f"    … and {len(lines) - len(shown)} more"))
-
-
-def clock_text(seconds):
-    import datetime
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-__all__ = ["Failure", "Stage", "clock"]
+            for line in text.rstrip("\n").split("\n"):
+                self.screen.line(("    " + (line if len(line) <= self.screen.width - 4 else line[:self.screen.width - 5] + "…")).rstrip())

@@ -18,7 +18,7 @@ WHO = {     # agency: its name here, who that is
     "audit-nl": ("Auditor", "the inspectorate: sees the log, in its scope"),
     "broker-nl": ("reentry", "the broker itself"),
 }
-NEEDS = {"CARE": "care", "HOUSING": "a house", "DEBT": "the debts", "INCOME": "an income", "IDENTITY": "an identity card", "WORK": "work",
+NEEDS = {"CARE": "care", "HOUSING": "housing", "DEBT": "debts", "INCOME": "income", "IDENTITY": "identity card", "WORK": "work",
          "PSYCHIATRIC": "psychiatric care", "INSURANCE": "health insurance"}
 STATUS = {"OPEN": "nothing arranged", "IN_PROGRESS": "being arranged", "ARRANGED": "arranged", "NONE": "no need", "UNKNOWN": "not known", "NOT_POSSIBLE": "cannot be arranged",
           "DECLINED_BY_PERSON": "declined by the person"}
@@ -33,6 +33,10 @@ def in_words(day):
     """2027-02-26, a date or a moment → Friday 26 February."""
     day = datetime.date.fromisoformat(day) if isinstance(day, str) else day
     return f"{DAYS[day.weekday()]} {day.day} {MONTHS[day.month - 1]}"
+
+
+def short(at):
+    return f"{DAYS[at.weekday()][:3]} {at.day} {MONTHS[at.month - 1][:3]} {at:%H:%M}"
 
 
 def clock(text):
@@ -104,13 +108,14 @@ def arranged(what):
 
 SAYS = {
     "sentence.imposed": sentence,
-    "custody.started": lambda d: f"detention has begun; home will be {CODES.get(d.get('destination'), d.get('destination', 'unknown'))}",
+    "custody.started": lambda d: "detention has begun" + (f"; home will be {CODES.get(d['destination'], d['destination'])}" if d.get("destination") else ""),
     "release.date-set": lambda d: f"release is {'expected' if d['kind'] == 'EXPECTED' else 'set'} for {in_words(d['date'])}{because(d)}",
     "release.approaching": approaching,
     "release.ordered": lambda d: f"RELEASE ORDERED, at once{because(d)}",
+    "release.recorded": lambda d: "the gate has closed behind the person",
     "release.confirmed": lambda d: f"released, {clock(d['released_at'])}",
-    "need.screened": lambda d: f"need of {need(d['need'])}: {STATUS[d['status']]}{note(d)}",
-    "need.status-changed": lambda d: f"need of {need(d['need'])}: {STATUS[d['status']]}" + (f" from {in_words(d['from_date'])}" if d.get("from_date") else "") + note(d),
+    "need.screened": lambda d: f"screened: {need(d['need'])}, {STATUS[d['status']]}{note(d)}",
+    "need.status-changed": lambda d: f"{need(d['need'])}: {STATUS[d['status']]}" + (f" from {in_words(d['from_date'])}" if d.get("from_date") else "") + note(d),
     "gap.detected": gap,
     "gap.closed": lambda d: f"gap closed: {need(d['need'])}",
     "handover.offered": offered,
@@ -123,7 +128,7 @@ SAYS = {
     "handover.unplaced": lambda d: f"nobody has taken {d['handover']}",
     "handover.expired": lambda d: f"offer {d['handover']} has expired",
     "handover.escalated": lambda d: f"the release is near and {d['handover']} is not settled",
-    "handover.started": lambda d: f"{d['handover']} has started",
+    "handover.started": lambda d: f"STARTED {d['handover']}: what was agreed happens",
     "housing.arranged": arranged("a house is arranged"),
     "care.arranged": lambda d: arranged(f"{need(d['need'])} is arranged")(d),
     "debt.plan-agreed": arranged("a plan for the debts is agreed"),
