@@ -44,6 +44,7 @@ class Judge:
         for event in self.expiries().values():
             self.by_case[event.case].append(event)
         self.cases = {name: Case(events) for name, events in self.by_case.items()}
+        self.views = {agency: self.held(inbox) for agency, inbox in ledger.inboxes.items()}
         self.made = {e["id"] for inbox in ledger.inboxes.values() for e in inbox.seen.values() if source_of(e) == "broker-nl"}
 
     def expiries(self):
@@ -59,8 +60,8 @@ class Judge:
     def all(self):
         self.answers()
         self.hand_in_order()
-        for agency, inbox in self.ledger.inboxes.items():
-            for name, held in self.held(inbox).items():
+        for agency, view in self.views.items():
+            for name, held in view.items():
                 self.contents(agency, name, held)
         for name, case in self.cases.items():
             self.copies(name, case)
@@ -84,10 +85,7 @@ class Judge:
         return held
 
     def seen(self, agency, name):
-        inbox = self.ledger.inboxes[agency]
-        events = {s: e for s, e in inbox.seen.items() if e["subject"] == name}
-        events.update(inbox.final.get(name, {}))
-        return events
+        return self.views.get(agency, {}).get(name, {})
 
     # --- publishing
 
@@ -181,8 +179,8 @@ class Judge:
         return {case.custodian, BY_CODE[case.origin]}
 
     def recorded_at(self, name, sequence):
-        for inbox in self.ledger.inboxes.values():
-            event = inbox.final.get(name, {}).get(sequence) or inbox.seen.get(sequence)
+        for agency in self.views:
+            event = self.seen(agency, name).get(sequence)
             if event is not None:
                 return seconds(event["recordedtime"])
         return None
