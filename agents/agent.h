@@ -281,14 +281,11 @@ int inbox_line_write(struct agent *agent, struct db_txn *txn, const struct inbox
 struct handover_known { const char *subject; uint32_t offer; };   /* offer 0: not known */
 /* Looks through what was received and sent, newest first. ERR_NOTFOUND. */
 int handover_lookup(struct agent *agent, struct db_txn *txn, const char *ref, struct arena *arena, struct handover_known *ret_known);
-/* Whether the end of this handover ends all that tied the agency to the case, so far as it can know: it came as a candidate and
- * never became anything else (domain.md 2). In the turn's transaction. */
-bool handover_is_last_tie(struct agent *agent, const char *subject, const char *ref);
 
 /* --- purge.c: what an agency may not hold any longer ------------------------------------------------------------- */
 
-/* Whether this message ends the agency's relation to its case (domain.md 2, 9). */
-bool purge_is_due(struct agent *agent, const Reentry__Event *event);
+/* Whether with this message everything of its case must go: the broker says so (domain.md 2), or asks for it (9). */
+bool purge_is_due(const Reentry__Delivery *delivery, const Reentry__Event *event);
 /* In this turn: deletes the entries of the case and orders the destruction of its key, which follows after the commit. What is
  * still in the outbox is sealed anew. report: erasure.executed is published when it is done; cause: the event that asked. */
 int purge_case(struct agent *agent, const char *subject, bool report, const char *cause);

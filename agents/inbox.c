@@ -85,7 +85,7 @@ static int store_one(struct agent *agent, const Reentry__Delivery *delivery)
 	if (pb_unpack(&reentry__event__descriptor, delivery->content.data, delivery->content.len, arena, &event, &err) != OK || event->type == NULL ||
 	    event->subject == NULL || !ref_is_valid(event->subject))
 		return ERR_INVALID;
-	bool ending = purge_is_due(agent, event);
+	bool ending = purge_is_due(delivery, event);
 	bool report = strcmp(event->type, "erasure.due") == 0;
 	int r = ending ? purge_case(agent, event->subject, report, event->id) : OK;
 	if (r == OK)

@@ -10,13 +10,9 @@
 #include "lib/log.h"
 #include "lib/pb.h"
 
-bool purge_is_due(struct agent *agent, const Reentry__Event *event)
+bool purge_is_due(const Reentry__Delivery *delivery, const Reentry__Event *event)
 {
-	if (strcmp(event->type, "case.withdrawn") == 0 || strcmp(event->type, "erasure.due") == 0)
-		return true;
-	if (strcmp(event->type, "handover.expired") != 0 && strcmp(event->type, "handover.withdrawn") != 0)
-		return false;
-	return handover_is_last_tie(agent, event->subject, payload_text(event_payload(event, &agent->turn.arena), "handover"));
+	return (delivery->has_ends && delivery->ends) || strcmp(event->type, "case.withdrawn") == 0 || strcmp(event->type, "erasure.due") == 0;
 }
 
 /* --- in the turn of the message ------------------------------------------------------------------------------------------ */

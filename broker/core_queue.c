@@ -36,11 +36,12 @@ static Reentry__Route *route_of(const struct rules_record *record, const char *a
 	return NULL;
 }
 
-/* Class C that reached this agency by consent alone is not for it any more. What is more than that stays, and is shown without it at its delivery. */
+/* Class C that reached this agency by consent alone is not for it any more. What it may see for another reason stays, and is shown so at its delivery. */
 static int stop_entry(struct core *core, struct db_cursor *cursor, const char *agency, uint64_t position)
 {
 	struct core *from = core->live ? core->live : core;
 	const struct agency *who = policy_agency(core->policy, agency);
+	const struct loaded *it;
 	struct core_record record;
 	struct shown shown;
 	Reentry__Route *route;
@@ -49,10 +50,11 @@ static int stop_entry(struct core *core, struct db_cursor *cursor, const char *a
 	if (error)
 		return error == ERR_ERASED ? OK : error;
 	route = record.record.event ? route_of(&record.record, agency) : NULL;
-	if (!route || !route->consent || !who)
+	it = route && record.header->subject ? case_touched(core, record.header->subject) : NULL; /* the decision that stops it has touched it */
+	if (!route || !route->consent || !who || !it || !it->state)
 		return OK;
-	route->has_care = false;
-	route->care = 0;
+	route->care &= rules_care(it->state, core->policy, agency, core->now);
+	route->has_care = route->care != 0;
 	error = rules_show(&record.record, route, who->role, &core->arena, &shown);
 	return error == ERR_NOTFOUND ? db_cursor_del(cursor) : error;
 }
@@ -164,6 +166,9 @@ static int delivery_make(struct core *core, const struct core_record *record, co
 	d->content.len = shown.content_n;
 	d->class_ = (uint32_t)record->record.class;
 	d->source_oin = (char *)(uintptr_t)source_oin(core, record->header->agency);
+	for (size_t i = 0; i < record->record.event->n_ended; i++)
+		if (strcmp(record->record.event->ended[i], route->agency) == 0)
+			d->has_ends = d->ends = true;
 	*ret_delivery = d;
 	return OK;
 }

@@ -111,6 +111,8 @@ void agent_place_arrive(struct agent_place *place, uint64_t sequence, const char
 	delivery.recorded_at = INT64_C(1800000000000) + (int64_t)sequence;
 	delivery.class_ = strncmp(type, "care.", 5) == 0 ? REENTRY__CLASS__VALUE__C : REENTRY__CLASS__VALUE__A;
 	assert_int_equal(pb_pack(event.event, &arena, &delivery.content.data, &delivery.content.len), OK);
+	delivery.has_ends = delivery.ends = place->ends;
+	place->ends = false;
 	deliver.n_items = 1;
 	deliver.items = list;
 	inbox_deliver(agent, &deliver);

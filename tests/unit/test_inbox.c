@@ -270,6 +270,7 @@ static void test_a_candidate_keeps_nothing_of_an_offer_that_ended(void **state)
 	struct agent_place *place = *state;
 	agent_place_arrive(place, 1, "handover.offered", "C-1", OFFER("H-1"), false);
 	agent_place_arrive(place, 2, "handover.reminder", "C-1", STEP("H-1"), false);
+	place->ends = true;
 	agent_place_arrive(place, 3, "handover.expired", "C-1", STEP("H-1"), false);
 	assert_string_equal(listed(place, &everything), "3");
 }
@@ -281,6 +282,7 @@ static void test_two_offers_of_a_case_end_one_by_one(void **state)
 	agent_place_arrive(place, 2, "handover.offered", "C-1", OFFER("H-2"), false);
 	agent_place_arrive(place, 3, "handover.expired", "C-1", STEP("H-1"), false);
 	assert_string_equal(listed(place, &anything), "2 3+1");
+	place->ends = true;
 	agent_place_arrive(place, 4, "handover.withdrawn", "C-1", STEP("H-2"), false);
 	assert_string_equal(listed(place, &everything), "4");
 }
