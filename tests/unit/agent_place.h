@@ -4,7 +4,8 @@
 
 #include "agents/agent.h"
 
-struct agent_place { char root[64], config[96], spool[96]; struct agent agent; struct err err; };
+struct agent_place {
+	bool ends; /* the next arrival is the message that ends the last relation */ char root[64], config[96], spool[96]; struct agent agent; struct err err; };
 
 /* The configuration has a spool. */
 int agent_place_make(void **state);
