@@ -54,6 +54,7 @@ struct broker {
 	bool want_told;                      /* some session has deliveries to record */
 	bool incoming;                       /* the sockets have something */
 	bool turn_now;                       /* there is something to record besides input and timers */
+	size_t damaged_told;                 /* cases that cannot be read, as last logged */
 	bool timers_stuck;                   /* firing failed (storage full): wait before the next try */
 	bool no_room;                        /* the last turn with publishes found no room for them */
 	bool stalled;                        /* no transaction could begin: likewise for everything */

@@ -89,8 +89,8 @@ static int do_status(struct request *request)
 	                 broker->sessions.n, broker->sessions.n_up, status.cases, status.last_sequence, status.epoch);
 	write_moment(&out, "last_recorded_at", status.last_recorded_at);
 	(void)buf_printf(&out, ",\"store_used\":%" PRIu64 ",\"store_max\":%" PRIu64 ",\"store_full\":%s,\"clock_jumps\":%" PRIu64
-	                 ",\"files_open\":%u,\"files_max\":%u,\"counters\":{",
-	                 status.map_used, status.map_max, status.full || broker->no_room ? "true" : "false", status.clock_jumps, open, max);
+	                 ",\"cases_damaged\":%zu,\"files_open\":%u,\"files_max\":%u,\"counters\":{",
+	                 status.map_used, status.map_max, status.full || broker->no_room ? "true" : "false", status.clock_jumps, status.damaged, open, max);
 	(void)stats_write(&broker->stats, &out);
 	(void)buf_text(&out, "}}");
 	return line(request, &out);

@@ -174,6 +174,7 @@ static void core_free(struct core *core)
 	free(core->agencies);
 	free(core->touched);
 	free(core->touched_ids);
+	free(core->damaged);
 	free(core->new_keys);
 	nodes_release(core);
 	delta_close(core);
@@ -330,6 +331,11 @@ int core_touched(struct core *core, const char *const **ret_agencies, size_t *re
 	return OK;
 }
 
+size_t core_damaged(const struct core *core)
+{
+	return core->n_damaged;
+}
+
 int core_status(struct core *core, struct core_status *ret_status)
 {
 	struct db_info info = { 0 };
@@ -338,7 +344,7 @@ int core_status(struct core *core, struct core_status *ret_status)
 
 	*ret_status = (struct core_status){
 		.last_sequence = core->committed, .epoch = core->epoch, .map_used = info.used, .map_max = info.size_max, .clock_jumps = core->clock_jumps,
-		.last_recorded_at = core->recorded_at, .full = core->full,
+		.last_recorded_at = core->recorded_at, .full = core->full, .damaged = core->n_damaged,
 	};
 	if (!error)
 		error = db_begin_read(core->db, &txn);
@@ -422,6 +428,10 @@ int core_timers(struct core *core, size_t max, struct arena *arena, struct core_
 
 		if (!error)
 			error = ref ? case_read(core, &txn, ref, arena, &state) : ERR_NOMEM;
+		if (error == ERR_CORRUPT) {
+			error = OK;
+			continue; /* its timers are not known */
+		}
 		for (size_t i = 0; !error && i < state->n_timers && n < max; i++) {
 			place = ARENA_PUSH(arena, timers, n);
 			if (place)

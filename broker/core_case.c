@@ -1,4 +1,5 @@
 /* Cases: read once a turn, kept unpacked while it lasts, written once at its end, with the indexes that follow from them. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/core_internal.h"
@@ -158,6 +159,37 @@ int case_store(struct core *core, const char *ref, const uint8_t *packed, size_t
 	if (!error)
 		crypt_seal(key, packed, n, ref, strlen(ref), room);
 	return error;
+}
+
+int case_store_damaged(struct core *core, const char *ref)
+{
+	int error = db_put(&core->txn, T_CASES, ref, strlen(ref), "", 1); /* shorter than anything that could be opened */
+
+	return error ? error : case_damaged(core, ref);
+}
+
+bool case_is_damaged(const struct core *core, const char *ref)
+{
+	for (size_t i = 0; i < core->n_damaged; i++)
+		if (strcmp(core->damaged[i], ref) == 0)
+			return true;
+	return false;
+}
+
+int case_damaged(struct core *core, const char *ref)
+{
+	char (*grown)[65];
+
+	if (case_is_damaged(core, ref))
+		return OK;
+	if (core->n_damaged == DAMAGED_MAX || strlen(ref) >= sizeof *core->damaged)
+		return ERR_CORRUPT;
+	grown = realloc(core->damaged, (core->n_damaged + 1) * sizeof *grown);
+	if (!grown)
+		return ERR_NOMEM;
+	core->damaged = grown;
+	memcpy(grown[core->n_damaged++], ref, strlen(ref) + 1);
+	return OK;
 }
 
 /* The state goes to the delta, which writes it when it is cheap; a shadow has none. The indexes are written at once: they are what a start relies on. */

@@ -229,6 +229,8 @@ static int write_one(struct core *core, const char *ref)
 		error = delta_read(core, &core->txn, ref, &core->arena, &state);
 	if (error == ERR_ERASED)
 		return OK;
+	if (error == ERR_CORRUPT)
+		return case_store_damaged(core, ref);
 	return error ? error : case_store(core, ref, e->bytes, e->n);
 }
 

@@ -18,6 +18,7 @@ extern const char *const key_tables[];   /* of the key environment: keys */
 #define AGENCY_SLOTS 16384        /* of the hash from agency id to number; a power of two, at least twice AGENCY_MAX */
 #define AGENCY_MAX 8192           /* that ever took part */
 #define EVENT_MAX ((size_t)64 << 10)
+#define DAMAGED_MAX 1024          /* cases that are known to be unreadable; beyond it the turn fails that meets one */
 #define BEHIND_MAX 65536          /* records behind the log at which case states begin to be written (core_options.behind_max) */
 #define EVENT_MEMORY_MAX ((size_t)1 << 20) /* that unpacking one event may take */
 #define TREE_TIERS 11             /* of the tree's tiles: TREE_LEVELS / 6, rounded up */
@@ -65,6 +66,7 @@ struct core {
 	struct issued issued, issued_committed;
 	moment recorded_at;           /* of the last record */
 	uint64_t clock_jumps;
+	char (*damaged)[65]; size_t n_damaged; /* cases whose state cannot be read */
 	bool full, config_current;
 	struct broker_config *decided; /* the policy on the record, while it is not core->policy and somebody needs it */
 
@@ -155,6 +157,11 @@ void agencies_rollback(struct core *core);
 /* --- core_case.c ---------------------------------------------------------------------------------------------------------------- */
 int case_load(struct core *core, const char *ref, struct loaded **ret_case);
 int cases_flush(struct core *core);
+/* The case cannot be read: it is noted, and left alone from now on. ERR_CORRUPT when too many are. */
+int case_damaged(struct core *core, const char *ref);
+bool case_is_damaged(const struct core *core, const char *ref);
+/* In the place of a state that cannot be folded, so that an older one does not pass for it. */
+int case_store_damaged(struct core *core, const char *ref);
 int related_put(struct core *core, const char *agency, const char *ref, uint32_t relations); /* 0: none any more */
 struct loaded *case_touched(struct core *core, const char *ref);   /* in this turn, or NULL */
 int case_stored(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state); /* as the table has it */

@@ -47,6 +47,8 @@ static int index_case(struct core *core, const char *ref, struct arena *arena)
 	size_t n = 0;
 	int error = case_read(core, &core->txn, ref, arena, &state);
 
+	if (error == ERR_CORRUPT)
+		return case_damaged(core, ref);
 	if (error)
 		return error == ERR_ERASED ? OK : error;
 	error = relations_of(state, core->policy, arena, &related, &n);

@@ -166,6 +166,16 @@ static int decide_erased(struct core *core, struct rules_input *input, struct co
 	return error ? error : refuse_raw(core, input->agency, input->content, input->content_n, input->time, receipt);
 }
 
+/* Its state cannot be read. The publisher keeps the event and tries again; nobody else is held up. */
+static int decide_damaged(struct core *core, const char *ref, struct rules_input *input, struct core_receipt *receipt)
+{
+	int error = case_damaged(core, ref);
+
+	if (!error)
+		error = refuse_with(core, receipt, "busy", "the broker cannot read this case at present; its operator is told");
+	return error ? error : refuse_raw(core, input->agency, input->content, input->content_n, input->time, receipt);
+}
+
 static int decide(struct core *core, struct rules_input *input, struct core_receipt *receipt)
 {
 	struct loaded *it = NULL, *other = NULL;
@@ -178,6 +188,8 @@ static int decide(struct core *core, struct rules_input *input, struct core_rece
 		error = case_load(core, it->state->merged_into, &it); /* another name for that case: nothing is lost */
 	if (error == ERR_ERASED)
 		return decide_erased(core, input, receipt);
+	if (error == ERR_CORRUPT)
+		return decide_damaged(core, it ? it->state->merged_into : input->event->subject, input, receipt);
 	if (!error)
 		error = fire_case(core, it);
 	if (error)
@@ -186,6 +198,8 @@ static int decide(struct core *core, struct rules_input *input, struct core_rece
 	other_ref = rules_needs_other(input->event, &core->arena);
 	if (other_ref && ref_is_valid(other_ref)) {
 		error = case_load(core, other_ref, &other);
+		if (error == ERR_CORRUPT)
+			return decide_damaged(core, other_ref, input, receipt);
 		if (error && error != ERR_ERASED)
 			return error;
 		if (error)
@@ -316,6 +330,8 @@ static int acked_case(struct core *core, const char *agency, const struct watche
 
 	if (error == ERR_ERASED)
 		return OK;
+	if (error == ERR_CORRUPT)
+		return case_damaged(core, w->ref); /* the acknowledgement counts, what it would have led to is not known */
 	if (!error && it->state)
 		error = fire_case(core, it);
 	if (error || !it->state)
@@ -359,6 +375,16 @@ int core_acked(struct core *core, const char *agency, const uint64_t *sequences,
 
 /* --- deadlines ---------------------------------------------------------------------------------------------------------------------------- */
 
+/* Keys of the due table: moment, case reference with its NUL. */
+#define DUE_REF 8
+
+static bool due_counts(const struct core *core, const struct db_value *key)
+{
+	const char *bytes = key->bytes;
+
+	return key->n > DUE_REF && !bytes[key->n - 1] && !case_is_damaged(core, bytes + DUE_REF);
+}
+
 moment core_next_due(struct core *core)
 {
 	struct db_cursor cursor;
@@ -366,10 +392,14 @@ moment core_next_due(struct core *core)
 	moment due = MOMENT_NONE;
 
 	if (db_begin_read(core->db, &txn) == OK && db_cursor_open(&txn, T_DUE, &cursor) == OK) {
-		if (db_seek(&cursor, NULL, 0, 0) && cursor.key.n > 8) {
+		bool more = db_seek(&cursor, NULL, 0, 0);
+
+		while (more && !due_counts(core, &cursor.key))
+			more = db_next(&cursor);
+		if (more) {
 			uint64_t n = 0;
 
-			for (int i = 0; i < 8; i++)
+			for (int i = 0; i < DUE_REF; i++)
 				n = n << 8 | ((const uint8_t *)cursor.key.bytes)[i];
 			due = (moment)(n ^ UINT64_C(1) << 63);
 		}
@@ -392,10 +422,12 @@ int core_fire(struct core *core, size_t max, bool *ret_more)
 	if (error)
 		return error;
 	DB_FOREACH(&cursor, &core->txn, T_DUE, NULL, 0) {
-		if (cursor.key.n <= limit_n || memcmp(cursor.key.bytes, limit, limit_n) >= 0 || (*ret_more = n >= max)) {
+		if (memcmp(cursor.key.bytes, limit, limit_n < cursor.key.n ? limit_n : cursor.key.n) >= 0 || (*ret_more = n >= max)) {
 			db_cursor_close(&cursor);
 			break;
 		}
+		if (!due_counts(core, &cursor.key))
+			continue;
 		place = ARENA_PUSH(&core->arena, keys, n);
 		if (place)
 			*place = (struct db_value){ arena_dup(&core->arena, cursor.key.bytes, cursor.key.n), cursor.key.n };
@@ -407,8 +439,10 @@ int core_fire(struct core *core, size_t max, bool *ret_more)
 	for (size_t i = 0; i < n && !error; i++) {
 		struct loaded *it = NULL;
 
-		error = case_load(core, (const char *)keys[i].bytes + 8, &it); /* "s" keys end with their NUL */
-		if (!error)
+		error = case_load(core, (const char *)keys[i].bytes + DUE_REF, &it);
+		if (error == ERR_CORRUPT)
+			error = case_damaged(core, (const char *)keys[i].bytes + DUE_REF);
+		else if (!error)
 			error = fire_case(core, it);
 		else if (error == ERR_ERASED)
 			error = db_del(&core->txn, T_DUE, keys[i].bytes, keys[i].n); /* its key is lost: nothing can fall due any more */
@@ -428,7 +462,9 @@ int core_resend_cases(struct core *core, const char *agency, size_t *ret_n)
 		struct rules_run run;
 
 		error = case_load(core, refs[i], &it);
-		if (error || !it->state)
+		if (error == ERR_CORRUPT)
+			error = case_damaged(core, refs[i]);
+		if (error || !it || !it->state)
 			continue;
 		run_begin(core, &run, it);
 		error = rules_snapshot(&run, agency);

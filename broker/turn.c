@@ -487,6 +487,15 @@ static void offer_again(struct broker *broker)
 			deliver_rewind(broker, turn->ops[i].session);
 }
 
+static void tell_damaged(struct broker *broker)
+{
+	const size_t n = core_damaged(broker->core);
+
+	if (n > broker->damaged_told)
+		log_error("cases=%zu cannot be read: events on them are answered busy; run reentry admin rebuild, or restore a backup", n);
+	broker->damaged_told = n;
+}
+
 static void finish(struct broker *broker, int rc)
 {
 	struct turn *turn = broker->turn;
@@ -505,6 +514,7 @@ static void finish(struct broker *broker, int rc)
 		tell(broker);
 	offer_again(broker);
 	broker->timers_stuck = turn->full || rc;
+	tell_damaged(broker);
 	if (turn->n_items)
 		broker->no_room = turn->full;
 	if (!rc)

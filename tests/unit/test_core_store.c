@@ -186,6 +186,110 @@ static void another_master_key_opens_nothing(void **state)
 	assert_int_equal(core_case(place->core, "C-1", &place->arena, &c), ERR_CORRUPT);
 }
 
+/* A case whose state cannot be read any more: its record in the table is damaged. */
+static void damage_case(struct core_place *place, const char *subject)
+{
+	struct db_value value;
+	uint8_t copy[16384];
+	struct db_txn txn;
+	struct db *db;
+
+	place_close(place);
+	db = open_db(place, false, &txn);
+	assert_int_equal(db_get(&txn, T_CASES, subject, strlen(subject), &value), OK);
+	assert_true(value.n <= sizeof copy);
+	memcpy(copy, value.bytes, value.n);
+	copy[value.n / 2] ^= 4;
+	assert_int_equal(db_put(&txn, T_CASES, subject, strlen(subject), copy, value.n), OK);
+	assert_int_equal(db_commit(&txn), OK);
+	db_close(db);
+	place_open(place);
+}
+
+static size_t n_damaged(struct core_place *place)
+{
+	struct core_status status;
+
+	assert_int_equal(core_status(place->core, &status), OK);
+	return status.damaged;
+}
+
+static void one_damaged_case_stops_nobody_else(void **state)
+{
+	struct core_place *place = *state;
+	struct packed offer;
+	struct core_receipt receipt;
+	struct core_timer *timers;
+	const char *difference;
+	size_t n;
+
+	busy_case(place, "C-1");
+	busy_case(place, "C-2");
+	offer = place_event(place, "kept", "need.screened", "C-1", "{\"need\":\"DEBT\",\"status\":\"OPEN\"}");
+	damage_case(place, "C-1");
+	place_begin(place);
+	receipt = place_publish(place, "gm-a", offer);
+	assert_int_equal(receipt.result, REFUSED);
+	assert_string_equal(receipt.code, "busy");
+	assert_int_equal(place_publish(place, "gm-a", place_event(place, NULL, "need.screened", "C-2", "{\"need\":\"DEBT\",\"status\":\"OPEN\"}")).result, ACCEPTED);
+	place_commit(place);
+	assert_int_equal(n_damaged(place), 1);
+	place_ack_all(place, "care-a"); /* watched deliveries of both */
+	assert_string_equal(place_queue(place, "care-a"), "");
+	place_ack_all(place, "gm-a");
+	fire(place, "2027-02-11T08:00:00+01:00");
+	assert_string_equal(place_queue(place, "gm-a"), "release.approaching"); /* of C-2 */
+	assert_true(core_next_due(place->core) > place->now);
+	assert_int_equal(core_timers(place->core, 100, &place->arena, &timers, &n), OK);
+	place_begin(place);
+	assert_int_equal(core_resend_cases(place->core, "gm-a", &n), OK);
+	place_commit(place);
+	assert_int_equal(n, 1);
+	/* The log is whole, so it gives the case back; what the publisher kept comes through, and what was missed is told. */
+	if (core_rebuild(place->core, false, &place->arena, &difference, &place->err))
+		fail_msg("%s", place->err.text);
+	assert_int_equal(n_damaged(place), 0);
+	place_begin(place);
+	assert_int_equal(place_publish(place, "gm-a", offer).result, ACCEPTED);
+	place_commit(place);
+	assert_rebuilt(place);
+}
+
+/* A record that is damaged while the broker runs, and that a state would have to be folded from: no older state passes for it, neither before nor after it should have been written. */
+static void a_state_that_cannot_be_folded_stops_nobody_else(void **state)
+{
+	struct core_place *place = *state;
+	uint8_t key[DB_KEY_MAX], copy[4096];
+	struct db_value value;
+	Reentry__CaseState *c;
+	struct db_txn txn;
+	uint64_t sequence;
+
+	place_case(place, "C-2");
+	place_accept(place, "pi-a", "custody.started", "C-1", custody);
+	place->behind_max = 1;
+	place_close(place);
+	place_open(place);
+	sequence = place_accept(place, "pi-a", "release.date-unknown", "C-1", NULL);
+	place_crash(place);
+	assert_int_equal(db_begin(place->core->db, &txn), OK);
+	assert_int_equal(db_get(&txn, T_LOG, key, db_key(key, "q", sequence), &value), OK);
+	assert_true(value.n <= sizeof copy);
+	memcpy(copy, value.bytes, value.n);
+	copy[value.n - 1] ^= 1;
+	assert_int_equal(db_put(&txn, T_LOG, key, db_key(key, "q", sequence), copy, value.n), OK);
+	assert_int_equal(db_commit(&txn), OK);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(core_case(place->core, "C-1", &place->arena, &c), ERR_CORRUPT);
+		place_accept(place, "pi-a", "custody.leave-started", "C-2", "{\"at\":\"2027-02-01T10:00:00+01:00\"}");
+	}
+	assert_int_equal(n_damaged(place), 1);
+	place_close(place);
+	place_open(place);
+	assert_int_equal(core_case(place->core, "C-1", &place->arena, &c), ERR_CORRUPT);
+	assert_int_equal(core_case(place->core, "C-2", &place->arena, &c), OK);
+}
+
 /* --- erased ------------------------------------------------------------------------------------------------------------------- */
 
 static void without_its_key_a_case_is_erased_and_nothing_else_is(void **state)
@@ -541,6 +645,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(a_flipped_byte_of_a_record_is_never_served), TEST(a_damaged_record_is_not_taken_for_a_missing_one), TEST(a_record_stands_only_at_its_place), TEST(another_master_key_opens_nothing),
+		TEST(one_damaged_case_stops_nobody_else), TEST(a_state_that_cannot_be_folded_stops_nobody_else),
 		TEST(without_its_key_a_case_is_erased_and_nothing_else_is),
 		TEST(the_folded_state_is_the_live_one), TEST(every_projection_is_compared), TEST(lost_projections_are_given_back),
 		TEST(an_interrupted_rebuild_goes_on_at_the_next_start),
