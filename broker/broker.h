@@ -26,7 +26,7 @@
 #define TOLD_MS 20                   /* a DELIVERED record waits so long for an acknowledgement to share its commit */
 
 struct proof { uint64_t from, to; bool made; struct tree_proof hashes; };   /* the last one that was asked for: all agents mostly need the same */
-struct endpoint { char *wanted, *bound; };   /* as configured, and as bound (the port instead of "*") */
+struct endpoint { char *wanted, *bound, key[41]; };   /* as configured, as bound (the port instead of "*"), the public half of its key */
 
 struct turn;
 
@@ -40,7 +40,7 @@ struct broker {
 	struct core *core;
 	struct clock clock;
 	struct keyring keyring;
-	struct key_pair key;                 /* of endpoints that are bound from now on */
+	struct key_pair key, old_key;        /* of endpoints, and of old_endpoints, that are bound from now on */
 	bool signs;                          /* checkpoints; then log_public is the key that they hold under */
 	uint8_t log_public[KEY_SIZE];
 	struct proof proof_room;

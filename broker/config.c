@@ -18,6 +18,8 @@ static const struct conf_row broker_group_rows[] = {
 	ROW(broker_group, oin, CONF_STRING, NULL, 20, 20, "20 digits", "Its organisation number (OIN)."),
 	ROW(broker_group, endpoints, CONF_STRINGS, NULL, 1, 8, "ZeroMQ endpoints", "Where it listens."),
 	ROW(broker_group, key, CONF_PATH, NULL, 0, 0, "path", "The key pair of its sockets (CURVE), secret half."),
+	ROW(broker_group, old_endpoints, CONF_STRINGS, "", 0, 8, "ZeroMQ endpoints", "Where it goes on listening with old_key while agents move to endpoints and key."),
+	ROW(broker_group, old_key, CONF_PATH, "", 0, 0, "path", "The key pair of old_endpoints, secret half."),
 	ROW(broker_group, store, CONF_PATH, NULL, 0, 0, "path", "Folder of the log and of everything derived from it."),
 	ROW(broker_group, control, CONF_PATH, NULL, 0, 0, "path", "Unix socket of reentry admin."),
 	ROW(broker_group, signing_key, CONF_PATH, NULL, 0, 0, "path", "Signs the checkpoints of the log."),
@@ -97,6 +99,17 @@ const struct conf_row broker_rows[] = {
 };
 
 /* --- from the file to the policy ------------------------------------------------------------------------------------------ */
+
+static int check_endpoints(const struct broker_group *broker, struct err *err)
+{
+	if (!broker->old_key != !broker->old_endpoints.n)
+		return err_set(err, ERR_INVALID, "broker.old_endpoints and broker.old_key: one goes with the other; name both or neither");
+	for (size_t i = 0; i < broker->old_endpoints.n; i++)
+		for (size_t k = 0; k < broker->endpoints.n; k++)
+			if (strcmp(broker->old_endpoints.items[i], broker->endpoints.items[k]) == 0)
+				return err_set(err, ERR_INVALID, "broker.old_endpoints: %s is also in endpoints; an endpoint has one key, leave it in one of them", broker->endpoints.items[k]);
+	return OK;
+}
 
 static int check_code(const char *agency, const char *code, struct err *err)
 {
@@ -330,7 +343,7 @@ static int build(struct broker_config *config, struct err *err)
 
 	if (!agency_id_is_valid(config->file.broker.id) || !oin_is_valid(config->file.broker.oin))
 		return err_set(err, ERR_INVALID, "broker: id must be 1-32 of a-z, 0-9 and -, oin 20 digits");
-	if (check_limits(&config->file.limits, err))
+	if (check_limits(&config->file.limits, err) || check_endpoints(&config->file.broker, err))
 		return ERR_INVALID;
 	policy->broker_id = config->file.broker.id;
 	policy->broker_oin = config->file.broker.oin;

@@ -15,6 +15,8 @@
 struct broker_group {
 	char *id, *oin, *key, *store, *control, *signing_key, *master_key;
 	struct conf_strings endpoints;
+	char *old_key;                /* NULL: none; then there are no old_endpoints either */
+	struct conf_strings old_endpoints;
 };
 struct limits_group {
 	int64_t burst, turn, window, message_max, connections_max, store_size, store_reserve, resend_after, resend_after_max, checkpoint_interval;

@@ -134,7 +134,7 @@ static int open_lock(struct broker *broker, struct err *err)
 static int open_keys(struct broker *broker, struct core_options *options, uint8_t master[KEY_SIZE], struct key_pair *signing, struct err *err)
 {
 	const struct broker_group *group = &broker->config->file.broker;
-	int rc = key_read_secret(group->key, &broker->key, err);
+	int rc = keyring_load_server(group, &broker->key, &broker->old_key, err);
 
 	if (!rc)
 		rc = keyring_load(broker->config, &broker->keyring, err);

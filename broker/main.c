@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "broker/broker.h"
+#include "broker/keyring.h"
 #include "lib/daemon.h"
 #include "lib/log.h"
 
@@ -10,7 +11,23 @@ static const char help[] =
 	"reentry-broker -n -c FILE         check the configuration and stop; -nv also prints what was understood\n"
 	"reentry-broker --help | --version\n";
 
-/* Needs no key file: a configuration can be checked where the keys are not. */
+/* A configuration can be checked where the keys are not; those that are there are looked at, too. */
+static int check_keys(const struct broker_config *config)
+{
+	const char *first;
+	size_t missing;
+	struct err err;
+
+	if (keyring_check(config, &missing, &first, &err)) {
+		(void)fprintf(stderr, "reentry-broker: %s\n", err.text); /* nobody to tell if it fails; so below */
+		return 1;
+	}
+	if (missing)
+		(void)fprintf(stderr, "reentry-broker: the configuration is good; before a start %zu key file%s still missing, the first is %s (reentry keygen)\n",
+		              missing, missing == 1 ? " is" : "s are", first);
+	return 0;
+}
+
 static int check(const struct daemon_args *args)
 {
 	struct broker_config *config;
@@ -21,7 +38,11 @@ static int check(const struct daemon_args *args)
 		(void)fprintf(stderr, "reentry-broker: %s\n", err.text); /* nobody to tell if it fails */
 		return 1;
 	}
-	rc = args->print ? broker_config_print(stdout, config) : OK;
+	rc = crypt_init();
+	if (!rc)
+		rc = check_keys(config);
+	if (!rc && args->print)
+		rc = broker_config_print(stdout, config);
 	broker_config_free(config);
 	return rc || fflush(stdout) ? 1 : 0;
 }

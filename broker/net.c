@@ -14,7 +14,22 @@
 
 /* --- endpoints ---------------------------------------------------------------------------------------------------------- */
 
-static int add_endpoint(struct broker *broker, const char *wanted, struct err *err)
+/* The i-th endpoint of the configuration and its key; false behind the last one. */
+static bool wanted_endpoint(const struct broker *broker, size_t i, const char **ret_wanted, const struct key_pair **ret_key)
+{
+	const struct broker_group *group = &broker->config->file.broker;
+	const bool old = i >= group->endpoints.n;
+	const struct conf_strings *list = old ? &group->old_endpoints : &group->endpoints;
+
+	i -= old ? group->endpoints.n : 0;
+	if (i >= list->n)
+		return false;
+	*ret_wanted = list->items[i];
+	*ret_key = old ? &broker->old_key : &broker->key;
+	return true;
+}
+
+static int add_endpoint(struct broker *broker, const char *wanted, const struct key_pair *key, struct err *err)
 {
 	struct endpoint *endpoint = &broker->endpoints[broker->n_endpoints];
 	char bound[256];
@@ -22,14 +37,15 @@ static int add_endpoint(struct broker *broker, const char *wanted, struct err *e
 
 	if (broker->n_endpoints == ENDPOINTS_MAX)
 		return err_set(err, ERR_INVALID, "%s: more than %d endpoints; remove old ones from the configuration", wanted, ENDPOINTS_MAX);
-	rc = wire_bind(broker->server, wanted, &broker->key, bound, sizeof bound, err);
+	rc = wire_bind(broker->server, wanted, key, bound, sizeof bound, err);
 	if (rc)
 		return rc;
 	*endpoint = (struct endpoint){ .wanted = strdup(wanted), .bound = strdup(bound) };
 	if (!endpoint->wanted || !endpoint->bound)
 		return err_set(err, ERR_NOMEM, "no memory for endpoint %s", wanted);
+	memcpy(endpoint->key, key->curve_public, sizeof endpoint->key);
 	broker->n_endpoints++;
-	log_info("listening endpoint=%s key=%.8s…", bound, broker->key.curve_public);
+	log_info("listening endpoint=%s key=%.8s…", bound, key->curve_public);
 	return OK;
 }
 
@@ -78,9 +94,10 @@ static int write_endpoints(struct broker *broker, struct err *err)
 
 int net_open(struct broker *broker, struct err *err)
 {
-	const struct conf_strings *endpoints = &broker->config->file.broker.endpoints;
 	const struct limits_group *limits = &broker->config->file.limits;
 	struct wire_tuning tuning;
+	const struct key_pair *key;
+	const char *wanted;
 	int rc;
 
 	wire_tuning_default(&tuning);
@@ -92,8 +109,8 @@ int net_open(struct broker *broker, struct err *err)
 	rc = wire_new(broker->loop, &tuning, &broker->wire, err);
 	if (!rc)
 		rc = wire_server_new(broker->wire, zap_who, net_ready, broker, &broker->server, err);
-	for (size_t i = 0; i < endpoints->n && !rc; i++)
-		rc = add_endpoint(broker, endpoints->items[i], err);
+	for (size_t i = 0; !rc && wanted_endpoint(broker, i, &wanted, &key); i++)
+		rc = add_endpoint(broker, wanted, key, err);
 	return rc ? rc : write_endpoints(broker, err);
 }
 
@@ -114,30 +131,51 @@ void net_close(struct broker *broker)
 	broker->wire = NULL;
 }
 
-static bool listed(const struct conf_strings *list, const char *text)
+static struct endpoint *find_endpoint(struct broker *broker, const char *wanted)
 {
-	for (size_t i = 0; i < list->n; i++)
-		if (!strcmp(list->items[i], text))
-			return true;
-	return false;
+	for (size_t i = 0; i < broker->n_endpoints; i++)
+		if (!strcmp(broker->endpoints[i].wanted, wanted))
+			return &broker->endpoints[i];
+	return NULL;
+}
+
+static void add_new(struct broker *broker)
+{
+	const struct key_pair *key;
+	const char *wanted;
+	struct err err;
+
+	for (size_t i = 0; wanted_endpoint(broker, i, &wanted, &key); i++) {
+		const struct endpoint *endpoint = find_endpoint(broker, wanted);
+
+		if (!endpoint && add_endpoint(broker, wanted, key, &err))
+			log_error("%s; the others go on", err.text);
+		else if (endpoint && strcmp(endpoint->key, key->curve_public) != 0)
+			log_warn("endpoint=%s goes on with key=%.8s… and gets key=%.8s… with the next restart, which its agents do not know: name it in old_endpoints with its old_key",
+			         wanted, endpoint->key, key->curve_public);
+	}
+}
+
+static void drop_outdated(struct broker *broker)
+{
+	for (size_t i = broker->n_endpoints; i-- > 0;) {
+		const struct key_pair *key;
+		const char *wanted;
+		bool stays = false;
+
+		for (size_t k = 0; !stays && wanted_endpoint(broker, k, &wanted, &key); k++)
+			stays = !strcmp(broker->endpoints[i].wanted, wanted);
+		if (!stays)
+			drop_endpoint(broker, i);
+	}
 }
 
 void net_follow(struct broker *broker)
 {
-	const struct conf_strings *wanted = &broker->config->file.broker.endpoints;
 	struct err err;
 
-	for (size_t i = 0; i < wanted->n; i++) {
-		bool have = false;
-
-		for (size_t k = 0; k < broker->n_endpoints && !have; k++)
-			have = !strcmp(broker->endpoints[k].wanted, wanted->items[i]);
-		if (!have && add_endpoint(broker, wanted->items[i], &err))
-			log_error("%s; the others go on", err.text);
-	}
-	for (size_t i = broker->n_endpoints; i-- > 0;)
-		if (!listed(wanted, broker->endpoints[i].wanted))
-			drop_endpoint(broker, i);
+	add_new(broker);
+	drop_outdated(broker);
 	if (write_endpoints(broker, &err))
 		log_error("%s", err.text);
 }

@@ -34,7 +34,7 @@ static void keep_fixed_limits(const struct limits_group *old, struct limits_grou
 		}
 }
 
-static int read_all(struct broker *broker, struct broker_config **ret_config, struct keyring *ret_keyring, struct key_pair *ret_key, struct err *err)
+static int read_all(struct broker *broker, struct broker_config **ret_config, struct keyring *ret_keyring, struct key_pair ret_keys[2], struct err *err)
 {
 	struct broker_config *config;
 	int rc = broker_config_load(broker->config_path, &config, err);
@@ -43,7 +43,7 @@ static int read_all(struct broker *broker, struct broker_config **ret_config, st
 		return rc;
 	rc = check_fixed(&broker->config->file.broker, &config->file.broker, err);
 	if (!rc)
-		rc = key_read_secret(config->file.broker.key, ret_key, err);
+		rc = keyring_load_server(&config->file.broker, &ret_keys[0], &ret_keys[1], err);
 	if (!rc)
 		rc = keyring_load(config, ret_keyring, err);
 	if (rc) {
@@ -76,8 +76,8 @@ int broker_reload(struct broker *broker, struct err *err)
 {
 	struct broker_config *config = NULL;
 	struct keyring keyring = { 0 };
-	struct key_pair key;
-	int rc = read_all(broker, &config, &keyring, &key, err);
+	struct key_pair keys[2];
+	int rc = read_all(broker, &config, &keyring, keys, err);
 
 	if (!rc && (rc = take_over(broker, config, &keyring, err))) {
 		keyring_release(&keyring);
@@ -88,9 +88,8 @@ int broker_reload(struct broker *broker, struct err *err)
 		log_error("configuration not taken over, the old one goes on: %s", err->text);
 		return rc;
 	}
-	if (strcmp(key.curve_public, broker->key.curve_public) != 0)
-		log_info("new server key=%.8s… for endpoints that are added from now on; those that are bound keep theirs", key.curve_public);
-	broker->key = key;
+	broker->key = keys[0];
+	broker->old_key = keys[1];
 	net_follow(broker);
 	broker->turn_now = true; /* the change is a record */
 	broker->stats.reloads++;

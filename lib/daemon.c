@@ -144,7 +144,7 @@ int daemon_lock(const char *path, int *ret_fd, struct err *err)
 	int n;
 
 	if (fd < 0)
-		return err_errno(err, ERR_IO, "%s: opening the pid file failed", path);
+		return err_errno(err, ERR_IO, "%s: cannot be opened; its folder must belong to the user that runs this, and no other user's daemon may have used it", path);
 	if (fcntl(fd, F_OFD_SETLK, &whole)) {
 		const pid_t holder = holder_of(fd);
 
