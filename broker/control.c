@@ -188,6 +188,26 @@ static int do_rebuild(struct request *request)
 	return line(request, &out);
 }
 
+/* As above, and where the projections differ from the log, which is right, they are replaced. */
+static int do_repair(struct request *request)
+{
+	const char *difference = NULL, *none = NULL;
+	struct buf out;
+	int rc = core_rebuild(request->broker->core, true, &request->arena, &difference, &request->err);
+
+	if (!rc && difference)
+		rc = core_rebuild(request->broker->core, false, &request->arena, &none, &request->err);
+	(void)audit(request, "repair", difference ? difference : "equal", rc ? "failed" : difference ? "replaced" : "nothing to do", 0); /* it logs its own failure */
+	if (rc)
+		return rc;
+	if (difference)
+		log_info("repair: what differed from the log was replaced: %s", difference);
+	request->broker->turn_now = true; /* deadlines may have come back */
+	buf_init(&out);
+	(void)buf_printf(&out, "{\"replaced\":%s}", difference ? "true" : "false"); /* errors stay in out */
+	return line(request, &out);
+}
+
 struct resend { const char *agency; size_t n; };
 
 static int resend_step(void *context, struct broker *broker)
@@ -247,7 +267,7 @@ static int do_reload(struct request *request)
 
 static const struct { const char *name; int (*run)(struct request *); } commands[] = {
 	{ "status", do_status }, { "queues", do_queues }, { "timers", do_timers }, { "backup", do_backup },
-	{ "rebuild", do_rebuild }, { "resend", do_resend }, { "reload", do_reload },
+	{ "rebuild", do_rebuild }, { "repair", do_repair }, { "resend", do_resend }, { "reload", do_reload },
 	{ "checkpoint", do_checkpoint },
 };
 

@@ -492,7 +492,7 @@ static void tell_damaged(struct broker *broker)
 	const size_t n = core_damaged(broker->core);
 
 	if (n > broker->damaged_told)
-		log_error("cases=%zu cannot be read: events on them are answered busy; run reentry admin rebuild, or restore a backup", n);
+		log_error("cases=%zu cannot be read: events on them are answered busy; run reentry admin repair, or restore a backup", n);
 	broker->damaged_told = n;
 }
 

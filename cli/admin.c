@@ -9,7 +9,7 @@
 
 /* argument: the member that the word behind the command fills; "" none. */
 static const struct request_row { const char *name, *argument; bool folder; } rows[] = {
-	{"status", "", false},  {"queues", "", false},     {"timers", "", false},      {"backup", "dir", true}, {"rebuild", "", false},
+	{"status", "", false},  {"queues", "", false},     {"timers", "", false},      {"backup", "dir", true}, {"rebuild", "", false}, {"repair", "", false},
 	{"checkpoint", "", false}, {"resend", "agency", false}, {"erase", "case", false}, {"reload", "", false},
 };
 
@@ -159,7 +159,7 @@ int admin_main(struct cli *cli, int argc, char **argv)
 		return USAGE;
 	const struct request_row *row = first < argc ? find_row(argv[first]) : NULL;
 	if (row == NULL)
-		return misuse(cli, "which request? status, queues, timers, backup, rebuild, checkpoint, resend, erase or reload");
+		return misuse(cli, "which request? status, queues, timers, backup, rebuild, repair, checkpoint, resend, erase or reload");
 	if (argc - first != (row->argument[0] != '\0' ? 2 : 1))
 		return misuse(cli, "%s takes %s%s", row->name, row->argument[0] != '\0' ? "one argument: " : "no argument", row->argument);
 	if (max != NULL && (max[0] == '\0' || max[strspn(max, "0123456789")] != '\0' || strlen(max) > 9))

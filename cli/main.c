@@ -40,7 +40,7 @@ static const char *const replay_options[] = {"--purpose TEXT", "why you look: go
 static const char *const link_options[] = {"CASE NUMBER", "sets it; \"\" removes it; - reads it from stdin, so that no list of processes shows it", "CASE", "shows it", NULL};
 static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
 static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live store",
-	"rebuild", "folds the log again and compares", "checkpoint", "signs one now", "resend AGENCY", "an agency that lost its store is given its cases again", "reload", "read the configuration again", NULL};
+	"rebuild", "folds the log again and compares", "repair", "the same, and replaces what differs", "checkpoint", "signs one now", "resend AGENCY", "an agency that lost its store is given its cases again", "reload", "read the configuration again", NULL};
 
 static const struct command commands[] = {
 	{"publish", publish_main, "TYPE --case C [--set FIELD=VALUE …] | --file FILE", T_HELP_PUBLISH, publish_options},
@@ -64,7 +64,7 @@ static const struct command commands[] = {
 	{"receipts", receipts_main, "[--refused] [--max N]", T_HELP_RECEIPTS, receipts_options},
 	{"retry", retry_main, "SEQUENCE…", T_HELP_RETRY, NULL},
 	{"replay", replay_main, "--purpose TEXT [--from T] [--to T] [--case C] [--type TYPE] [--as-seen-by AGENCY] [--as-of T]", T_HELP_REPLAY, replay_options},
-	{"admin", admin_main, "status|queues|timers|backup DIR|rebuild|checkpoint|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
+	{"admin", admin_main, "status|queues|timers|backup DIR|rebuild|repair|checkpoint|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
 	{"keygen", keygen_main, "DIR NAME", T_HELP_KEYGEN, NULL},
 	{"rehearse", rehearse, "-c BROKERCFG SCENARIO.jsonl", T_HELP_REHEARSE, NULL},
 };

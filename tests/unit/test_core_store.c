@@ -245,6 +245,8 @@ static void one_damaged_case_stops_nobody_else(void **state)
 	assert_int_equal(core_resend_cases(place->core, "gm-a", &n), OK);
 	place_commit(place);
 	assert_int_equal(n, 1);
+	assert_int_equal(core_rebuild(place->core, true, &place->arena, &difference, &place->err), OK);
+	assert_non_null(strstr(difference, "C-1"));
 	/* The log is whole, so it gives the case back; what the publisher kept comes through, and what was missed is told. */
 	if (core_rebuild(place->core, false, &place->arena, &difference, &place->err))
 		fail_msg("%s", place->err.text);
