@@ -221,5 +221,57 @@ def ledger_follows_what_leaves_the_inbox():
             and commands(lambda l: l.reverse()) == {"order"})
 
 
+# --- relations that end and begin, deadlines
+
+LONG_PLAN = [
+    ("pi-utrecht", "custody.started", {"start": "2027-02-01T09:00:00Z", "origin": "0344", "destination": "0599"}, 2, ("gm0344", "gm0599")),
+    ("pi-utrecht", "release.date-set", {"date": "2027-02-09", "kind": "EXPECTED"}, 4, ("gm0344", "gm0599")),
+    ("gm0344", "handover.offered", {"handover": "H-1", "to": "care-a", "need": "CARE"}, 10, ("care-a",)),
+    ("gm0344", "destination.changed", {"destination": "0758"}, 20, ("pi-utrecht",)),
+    ("care-a", "handover.accepted", {"handover": "H-1", "start_date": "2027-02-09"}, 30, ("gm0344", "gm0758", "pi-utrecht")),
+    ("pi-utrecht", "release.recorded", {"released_at": "2027-02-08T09:00:00Z"}, 40, ()),
+]
+STAY = ("gm0344", "pi-utrecht")
+MADE = [       # by the broker: type, payload, sequence, receivers, cause
+    ("release.approaching", {"milestone": 7, "skipped": [], "release_date": "2027-02-09"}, 5, (*STAY, "gm0599"), 1),
+    ("handover.delivered", {"handover": "H-1", "offer": 1}, 12, ("gm0344",), 2),
+    ("case.withdrawn", {}, 21, ("gm0599",), None),
+    ("case.snapshot", {}, 22, ("gm0758",), None),
+    ("case.snapshot", {}, 31, ("care-a",), None),
+    ("release.approaching", {"milestone": 2, "skipped": [], "release_date": "2027-02-09"}, 35, (*STAY, "gm0758", "care-a"), None),
+    ("release.confirmed", {"released_at": "2027-02-08T09:00:00Z"}, 41, (*STAY, "gm0758", "care-a"), None),
+]
+
+
+def long_history(without=(), more=()):
+    """Kinds that the judge finds in the longer history without the broker's own events of these sequences, and with others."""
+    ledger = Ledger()
+    events = [Event(publisher, NAME, type, data, f"id-{i}") for i, (publisher, type, data, _, _) in enumerate(LONG_PLAN)]
+    arrivals = []
+    for i, (event, plan) in enumerate(zip(events, LONG_PLAN)):
+        ledger.handed_in([event])
+        ledger.answered(event, receipt(event, plan[3]), i)
+        arrivals += [(plan[3], agency, event, {}) for agency in plan[4]]
+    for type, data, sequence, receivers, cause in [m for m in MADE if m[2] not in without] + list(more):
+        event = Event("broker-nl", NAME, type, data, f"made-{sequence}")
+        arrivals += [(sequence, agency, event, {} if cause is None else {"causationid": events[cause].id}) for agency in receivers]
+    for sequence, agency, event, other in sorted(arrivals, key=lambda a: a[:2]):
+        ledger.arrived(agency, seen(event, sequence, recordedtime="2027-02-01T09:00:00Z", **other))
+    for agency in ("gm0344", "gm0599", "gm0758", "pi-utrecht", "care-a"):
+        ledger.ends(agency, NAME, [e for s, e in ledger.inboxes[agency].seen.items() if agency != "gm0599" or s >= 21])
+    return {kind for kind, _ in Judge(ledger, 50, 1804000000).all()}
+
+
+def ledger_follows_relations_and_deadlines():
+    """the ledger finds a missing or a second notice, withdrawal, snapshot, confirmation or acknowledgement, and what comes after a relation has ended"""
+    notice = ("release.approaching", {"milestone": 2, "skipped": [], "release_date": "2027-02-09"}, 37, STAY, None)
+    old = ("release.approaching", {"milestone": 1, "skipped": [], "release_date": "2027-02-19"}, 37, STAY, None)
+    late = ("gap.detected", {"need": "DEBT", "reason": "NOT_ARRANGED"}, 25, ("gm0599",), None)
+    missing = all(long_history(without=(m[2],)) == {"lost"} for m in MADE)
+    twice = all(long_history(more=[(m[0], m[1], m[2] + 1, m[3], m[4])]) == {"twice"} for m in MADE if m[2] not in (21, 22)) and long_history(more=[notice]) == {"twice"}
+    return long_history() == set() and missing and twice and long_history(more=[old]) == {"wrong"} and long_history(more=[late]) == {"invented"}
+
+
 TESTS = [ledger_passes_what_is_sound, ledger_finds_what_is_lost, ledger_finds_what_came_twice, ledger_finds_disorder, ledger_finds_what_nobody_published,
-         ledger_finds_dishonest_receipts, ledger_finds_wrong_contents, ledger_follows_what_leaves_the_inbox]
+         ledger_finds_dishonest_receipts, ledger_finds_wrong_contents, ledger_follows_what_leaves_the_inbox,
+         ledger_follows_relations_and_deadlines]

@@ -320,9 +320,13 @@ class Watcher(threading.Thread):
                 try:
                     self.watch()
                 except Down:
-                    time.sleep(STEP)   # killed; until it listens again
+                    self.until_later()     # killed: it will listen again
         except Exception as error:     # told by the main thread
             self.world.failures.append(f"{self.name}: {error!r}")
+
+    @staticmethod
+    def until_later():
+        time.sleep(STEP)
 
     def watch(self):
         """One connection's life: what is there, then what arrives. Of the watch only the first line can be about something that was there before."""

@@ -1,9 +1,11 @@
 """The stage: a folder with the example country, keys made at first start, a broker and agents as processes, and what their inboxes say, printed."""
+import ctypes
 import datetime
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -41,6 +43,10 @@ def free_port():
             except OSError:
                 continue
     raise Failure("no free port on loopback")
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)     # PR_SET_PDEATHSIG: nothing goes on running when the demo itself is killed
 
 
 class Screen:
@@ -91,7 +97,8 @@ class Stage:
         self.seen = []                  # (agency, event), as they arrived
         self.waiting = {}               # what is still being gathered: (sequence, sentence) → [when, event, receivers]
         self.lock = threading.Lock()
-        self.stopping = self.holding = False
+        self.stopped = threading.Event()
+        self.holding = False            # while the agents are coming back
         self.prepare(example)
 
     # --- files
@@ -147,7 +154,7 @@ class Stage:
         program = "reentry-broker" if who == "broker" else "reentry-agent"
         with open(self.path(who + ".log"), "ab") as log:
             self.daemons[who] = subprocess.Popen([os.path.join(self.bin, program), "-c", self.path(who + ".cfg")], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                 env=self.environment)
+                                                 env=self.environment, preexec_fn=die_with_parent)
 
     def until_linked(self, who):
         end = time.monotonic() + DEADLINE
@@ -172,7 +179,9 @@ class Stage:
         self.start_daemon("broker")
         for agency in AGENCIES:
             self.until_linked(agency)
-        time.sleep(GATHER)
+        with self.lock:
+            for row in self.waiting.values():
+                row[0] = time.monotonic()       # all have a moment to come in
         self.holding = False
 
     def run(self, *words, agency=None):
@@ -187,7 +196,7 @@ class Stage:
         return done.stdout
 
     def close(self):
-        self.stopping = True
+        self.stopped.set()
         for process in [w for w in self.watches] + [d for n, d in self.daemons.items() if n != "broker"] + [d for n, d in self.daemons.items() if n == "broker"]:
             process.terminate()
             try:
@@ -213,10 +222,9 @@ class Stage:
 
     def tell(self):
         """Prints what has been gathered, in the order of the log."""
-        while not self.stopping:
+        while not self.stopped.wait(STEP):
             if not self.holding:
                 self.flush(GATHER)
-            time.sleep(STEP)
 
     def flush(self, age=0.0):
         with self.lock:
