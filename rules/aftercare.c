@@ -105,12 +105,24 @@ APPLY(apply_followup_done)
 
 /* --- consent ------------------------------------------------------------------------------------------------------------------- */
 
+/* Exclusive; a day counts to its end. INT64_MAX: without end. */
+static moment consent_until(const struct rules_run *run, const Reentry__ConsentGiven *given)
+{
+	if (given->until && given->until->has_ms)
+		return given->until->ms;
+	return given->until && given->until->has_days ? civil_moment(run->policy->zone, given->until->days + 1, 0) : INT64_MAX;
+}
+
 CHECK(check_consent)
 {
 	const char *to = d->row->payload == &reentry__consent_given__descriptor
 		? ((const Reentry__ConsentGiven *)d->data)->to : ((const Reentry__ConsentWithdrawn *)d->data)->to;
 
-	return policy_agency(d->run->policy, to) ? 0 : refuse(d, "invalid-value", "to: is no agency; see reentry directory");
+	if (!policy_agency(d->run->policy, to))
+		return refuse(d, "invalid-value", "to: is no agency; see reentry directory");
+	if (d->row->payload == &reentry__consent_given__descriptor && consent_until(d->run, d->data) <= d->run->now)
+		return refuse(d, "invalid-value", "until: lies in the past");
+	return 0;
 }
 
 static void consent_off(state *c, const char *to, Reentry__Class__Value class)
@@ -142,12 +154,9 @@ APPLY(apply_consent_given)
 	consent->to = keep(run, given->to);
 	SET(consent, class_, given->class_);
 	consent->publisher = keep(run, record->agency);
-	if (given->until && (given->until->has_days || given->until->has_ms)) {
-		/* a day counts to its end */
-		moment until = given->until->has_ms ? given->until->ms : civil_moment(run->policy->zone, given->until->days + 1, 0);
-
-		SET(consent, until, until);
-		timer_arm(run, TIMER_CONSENT, until, given->to, (uint64_t)given->class_);
+	if (consent_until(run, given) != INT64_MAX) {
+		SET(consent, until, consent_until(run, given));
+		timer_arm(run, TIMER_CONSENT, consent->until, given->to, (uint64_t)given->class_);
 	}
 }
 

@@ -138,6 +138,28 @@ static void take_custody(struct rules_run *run, const state *b)
 		take_kind(run, b, kinds[i]);
 }
 
+static enum timer_kind sanction_timer(const sanction *s)
+{
+	return s->kind == KIND(SUPERVISION) ? TIMER_OVERDUE : TIMER_BEHIND;
+}
+
+static void take_sanction_timer(struct rules_run *run, const state *from, const sanction *s)
+{
+	const Reentry__Timer *timer = timer_find(from, sanction_timer(s), sanction_timers(s));
+
+	if (timer)
+		timer_arm(run, (enum timer_kind)timer->kind, timer->due, timer->ref, timer->n);
+}
+
+/* Is it among the first n sanctions of the case too, under the reference of the court? */
+static bool twice(const state *c, size_t n, const sanction *s)
+{
+	for (size_t i = 0; i < n; i++)
+		if (s->ref && same(c->sanctions[i]->ref, s->ref) && c->sanctions[i]->kind == s->kind)
+			return true;
+	return false;
+}
+
 static void bring(struct rules_run *run, Reentry__Merge *m, const state *b)
 {
 	state *c = run->state;
@@ -170,16 +192,20 @@ static void bring(struct rules_run *run, Reentry__Merge *m, const state *b)
 			return;
 		take_timers(run, b, b->handovers[i]->ref);
 	}
-	for (size_t i = 0; i < b->n_sanctions; i++) {
-		if (sanction_find(c, b->sanctions[i]->ref, b->sanctions[i]->kind, false) && b->sanctions[i]->ref)
+	for (size_t i = 0, own = c->n_sanctions; i < b->n_sanctions; i++) {
+		if (twice(c, own, b->sanctions[i]))
 			continue; /* the same sanction under both references */
+		b->sanctions[i]->from = m->other;
 		TAKE(run, c, b, sanctions, i);
-		if (b->sanctions[i]->ref && !push_text(run, &m->sanctions, &m->n_sanctions, b->sanctions[i]->ref))
-			return;
-		take_timers(run, b, b->sanctions[i]->ref);
+		take_sanction_timer(run, b, b->sanctions[i]);
 	}
-	for (size_t i = 0; i < b->n_consents; i++)
+	for (size_t i = 0; i < b->n_consents; i++) {
+		b->consents[i]->from = m->other;
 		TAKE(run, c, b, consents, i);
+	}
+	take_kind(run, b, TIMER_CONSENT);
+	if (c->inside)
+		supervision_hold(run);
 }
 
 static bool came(char **list, size_t n, const char *ref)
@@ -212,13 +238,20 @@ static void give_back(struct rules_run *run, const Reentry__Merge *m)
 	c->n_handovers = kept;
 	kept = 0;
 	for (size_t i = 0; i < c->n_sanctions; i++) {
-		if (!came(m->sanctions, m->n_sanctions, c->sanctions[i]->ref)) {
+		if (!same(c->sanctions[i]->from, m->other)) {
 			c->sanctions[kept++] = c->sanctions[i];
 			continue;
 		}
-		disarm_ref(c, c->sanctions[i]->ref);
+		timer_disarm(c, sanction_timer(c->sanctions[i]), sanction_timers(c->sanctions[i]));
 	}
 	c->n_sanctions = kept;
+	kept = 0;
+	for (size_t i = 0; i < c->n_consents; i++)
+		if (!same(c->consents[i]->from, m->other))
+			c->consents[kept++] = c->consents[i];
+		else
+			timer_disarm_n(c, TIMER_CONSENT, c->consents[i]->to, (uint64_t)c->consents[i]->class_);
+	c->n_consents = kept;
 	for (size_t k = 0; k < m->n_needs; k++) {
 		kept = 0;
 		for (size_t i = 0; i < c->n_needs; i++)
@@ -275,6 +308,31 @@ APPLY(apply_merged)
 		bring(run, asked, other);
 }
 
+/* What came from it as it is by now; what both had stays as it was. */
+static void take_back_sanctions(struct rules_run *run, const state *a)
+{
+	state *c = run->state;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->n_sanctions; i++) {
+		bool ours = true;
+
+		for (size_t k = 0; k < a->n_sanctions; k++)
+			ours = ours && !(same(a->sanctions[k]->ref, c->sanctions[i]->ref) && a->sanctions[k]->kind == c->sanctions[i]->kind && !same(a->sanctions[k]->from, run->subject));
+		if (ours)
+			timer_disarm(c, sanction_timer(c->sanctions[i]), sanction_timers(c->sanctions[i]));
+		else
+			c->sanctions[kept++] = c->sanctions[i];
+	}
+	c->n_sanctions = kept;
+	for (size_t k = 0; k < a->n_sanctions; k++)
+		if (same(a->sanctions[k]->from, run->subject)) {
+			a->sanctions[k]->from = NULL;
+			TAKE(run, c, a, sanctions, k);
+			take_sanction_timer(run, a, c->sanctions[c->n_sanctions - 1]);
+		}
+}
+
 /* On the other case: it takes back what came from it, as it is now. */
 static void thaw(struct rules_run *run, const state *a, const Reentry__Merge *m)
 {
@@ -294,18 +352,7 @@ static void thaw(struct rules_run *run, const state *a, const Reentry__Merge *m)
 			TAKE(run, c, a, handovers, i);
 			take_timers(run, a, a->handovers[i]->ref);
 		}
-	kept = 0;
-	for (size_t i = 0; i < c->n_sanctions; i++)
-		if (!came(m->sanctions, m->n_sanctions, c->sanctions[i]->ref))
-			c->sanctions[kept++] = c->sanctions[i];
-		else
-			disarm_ref(c, c->sanctions[i]->ref);
-	c->n_sanctions = kept;
-	for (size_t i = 0; i < a->n_sanctions; i++)
-		if (came(m->sanctions, m->n_sanctions, a->sanctions[i]->ref)) {
-			TAKE(run, c, a, sanctions, i);
-			take_timers(run, a, a->sanctions[i]->ref);
-		}
+	take_back_sanctions(run, a);
 	for (size_t k = 0; k < m->n_needs; k++) {
 		const need_state *now = need_find(a, (need)m->needs[k]);
 		need_state *mine = need_find(c, (need)m->needs[k]);
@@ -317,6 +364,10 @@ static void thaw(struct rules_run *run, const state *a, const Reentry__Merge *m)
 		release_forget(c);
 		take_custody(run, a);
 	}
+	if (c->inside)
+		supervision_hold(run);
+	else
+		supervision_resume(run);
 }
 
 APPLY(apply_unmerged)
