@@ -107,7 +107,7 @@ class Ledger:
             self.wrong("dishonest", f"{event}: accepted before, now refused: {receipt.get('code')}")
             return
         event.result, event.code = "refused", receipt.get("code")
-        self.count["refused " + str(receipt.get("code"))] += 1
+        self.count[f"refused {event.type} {receipt.get('code')}"] += 1
 
     # --- what arrives
 
