@@ -97,7 +97,8 @@ static void new_custody(struct rules_run *run)
 {
 	state *c = run->state;
 
-	if (phase_now(c) == PHASE(AFTER))
+	/* Released and since then under supervision (DURING again) is a re-arrest as well; a sentence that was planned (BEFORE) is not. */
+	if (phase_now(c) == PHASE(AFTER) || (c->released && phase_now(c) == PHASE(DURING)))
 		handovers_hold(run);
 	supervision_hold(run);
 	release_forget(c);

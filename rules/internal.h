@@ -228,6 +228,7 @@ void fired_behind(struct rules_run *run, const Reentry__Timer *timer);
 void fired_overdue(struct rules_run *run, const Reentry__Timer *timer);
 void supervision_hold(struct rules_run *run);
 void supervision_resume(struct rules_run *run);
+void supervision_restore(struct rules_run *run);           /* it should not have been on hold: the contact that was planned still is */
 
 void case_reopen(struct rules_run *run);                   /* evolve; nothing if it is open */
 

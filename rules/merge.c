@@ -367,7 +367,7 @@ static void thaw(struct rules_run *run, const state *a, const Reentry__Merge *m)
 	if (c->inside)
 		supervision_hold(run);
 	else
-		supervision_resume(run);
+		supervision_restore(run);
 }
 
 APPLY(apply_unmerged)

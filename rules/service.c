@@ -396,3 +396,16 @@ void supervision_resume(struct rules_run *run)
 		plan(run, s, civil_add_days(run->policy->zone, run->now, (int)s->interval_days));
 	}
 }
+
+void supervision_restore(struct rules_run *run)
+{
+	for (size_t i = 0; i < run->state->n_sanctions; i++) {
+		sanction *s = run->state->sanctions[i];
+
+		if (!s->running || !s->on_hold)
+			continue;
+		UNSET(s, on_hold);
+		if (s->has_contact)
+			plan(run, s, s->contact);
+	}
+}

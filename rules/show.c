@@ -43,7 +43,7 @@ static const struct { const ProtobufCMessageDescriptor *payload; const char *fie
 	{ &reentry__handover_reminder__descriptor, " handover offer decide_by " },
 	{ &reentry__handover_info__descriptor, " handover offer note " },
 	{ &reentry__service_placed__descriptor, " place starts_on " },
-	{ &reentry__case_snapshot__descriptor, " phase release_date needs handovers " },
+	{ &reentry__case_snapshot__descriptor, " release_date needs handovers " },
 	{ &reentry__erasure__descriptor, " " },
 	{ &reentry__nothing__descriptor, " " },
 };

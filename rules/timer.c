@@ -133,13 +133,26 @@ void timers_close(struct rules_run *run)
 	c->n_timers = kept;
 }
 
+/* The next of a series that began at `due`, later than now: what was missed while the broker was down is told once. */
+static moment next_in_series(const struct rules_run *run, moment due, int days)
+{
+	do
+		due = civil_add_days(run->policy->zone, due, days);
+	while (due <= run->now);
+	return due;
+}
+
 void timers_reopen(struct rules_run *run)
 {
 	state *c = run->state;
 
-	for (size_t i = 0; i < c->n_at_close; i++)
-		if (c->at_close[i]->due > run->now || !only_at_its_moment(c->at_close[i]))
-			timer_arm(run, (enum timer_kind)c->at_close[i]->kind, c->at_close[i]->due, c->at_close[i]->ref, c->at_close[i]->n);
+	for (size_t i = 0; i < c->n_at_close; i++) {
+		const Reentry__Timer *t = c->at_close[i];
+		moment due = t->kind == TIMER_STILL_UNKNOWN && t->due <= run->now ? next_in_series(run, t->due, run->policy->still_unknown_days) : t->due;
+
+		if (due > run->now || !only_at_its_moment(t))
+			timer_arm(run, (enum timer_kind)t->kind, due, t->ref, t->n);
+	}
 	c->n_at_close = 0;
 	c->at_close = NULL;
 }
@@ -167,15 +180,6 @@ void timer_consume(struct rules_run *run, const Reentry__Timer *fired)
 	timer_disarm_n(run->state, (enum timer_kind)fired->kind, fired->ref, fired->n);
 	if (fired->kind > 0 && fired->kind < TIMER_KINDS && kinds[fired->kind].consume)
 		kinds[fired->kind].consume(run, fired);
-}
-
-/* The next of a series that began at `due`, later than now: what was missed while the broker was down is told once. */
-static moment next_in_series(const struct rules_run *run, moment due, int days)
-{
-	do
-		due = civil_add_days(run->policy->zone, due, days);
-	while (due <= run->now);
-	return due;
 }
 
 static void still_unknown_again(struct rules_run *run, const Reentry__Timer *fired)
