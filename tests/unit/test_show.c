@@ -20,6 +20,7 @@ static const struct row { const char *type, *full, *small, *offer; } rows[] = {
 	{ "care.ended", "need from_date until note", NULL, NULL },
 	{ "case.closed", "reason", "", NULL },
 	{ "case.merged", "other reason", "", NULL },
+	{ "case.snapshot", NULL, "release_date", NULL }, /* and the lines of its own handovers and needs, of which a made-up message has none */
 	{ "case.unmerged", "other reason", "", NULL },
 	{ "community-service.assigned", "hours complete_by", NULL, NULL },
 	{ "community-service.behind", "hours_left complete_by", NULL, NULL },
