@@ -10,6 +10,7 @@
 #include "lib/pb.h"
 
 #define PATH_SIZE 4096
+#define MESSAGES_IN_MAX 32                     /* of one connection, between libzmq and us */
 #define WAITING_BYTES_MAX ((size_t)64 << 20)   /* of all sessions' frames that wait for their turn */
 
 /* --- endpoints ---------------------------------------------------------------------------------------------------------- */
@@ -106,6 +107,7 @@ int net_open(struct broker *broker, struct err *err)
 	tuning.backlog = (int)(limits->connections_max > 1024 ? limits->connections_max : 1024);
 	/* Below the high-water mark: a window of deliveries one a message, as many receipts, and the rest of the conversation. */
 	tuning.hwm = (int)limits->window * 2 + 1000;
+	tuning.hwm_in = MESSAGES_IN_MAX;
 	rc = wire_new(broker->loop, &tuning, &broker->wire, err);
 	if (!rc)
 		rc = wire_server_new(broker->wire, zap_who, net_ready, broker, &broker->server, err);

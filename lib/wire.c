@@ -69,7 +69,7 @@ int wire_set_common(void *socket, const struct wire_tuning *tuning)
 
 	rc |= wire_set_int(socket, ZMQ_LINGER, tuning->linger_ms);
 	rc |= wire_set_int(socket, ZMQ_SNDHWM, tuning->hwm);
-	rc |= wire_set_int(socket, ZMQ_RCVHWM, tuning->hwm);
+	rc |= wire_set_int(socket, ZMQ_RCVHWM, tuning->hwm_in ? tuning->hwm_in : tuning->hwm);
 	rc |= wire_set_int(socket, ZMQ_SNDTIMEO, 0);
 	rc |= wire_set_int(socket, ZMQ_RCVTIMEO, 0);
 	rc |= wire_set_int(socket, ZMQ_HANDSHAKE_IVL, tuning->handshake_ms);

@@ -15,6 +15,7 @@
 struct wire_tuning {
 	int64_t frame_max;       /* bytes of one message (ZMQ_MAXMSGSIZE): a peer that sends more is cut off by libzmq */
 	int hwm;                 /* messages queued per peer and direction (SNDHWM, RCVHWM) */
+	int hwm_in;              /* of them inwards (RCVHWM); 0: hwm. Times frame_max it bounds what a peer that floods can cost in memory; TCP holds back the rest */
 	int heartbeat_ms;        /* ZMTP pings; a peer that is silent for three of them is cut off */
 	int handshake_ms;        /* a connection that has not shaken hands by then is cut off */
 	int backlog;             /* connections waiting to be accepted */
