@@ -178,6 +178,7 @@ static void core_free(struct core *core)
 	free(core->new_keys);
 	nodes_release(core);
 	delta_close(core);
+	recent_forget(core);
 	broker_config_free(core->decided);
 	arena_release(&core->arena);
 	crypt_wipe(core, sizeof *core);
@@ -305,7 +306,7 @@ int core_commit(struct core *core)
 	error = delta_commit(core);
 	for (struct loaded *it = core->cases; it; it = it->next)
 		if (it->erased)
-			delta_forget(core, it->ref);
+			delta_forget(core, it->ref), recent_forget(core);
 	core->n_agencies_committed = core->n_agencies;
 	core->config_current = true;
 	broker_config_free(core->decided);

@@ -86,7 +86,7 @@ int core_queues(struct core *core, struct arena *arena, struct core_queue **ret_
 struct core_timer { const char *subject, *kind, *ref; moment due; uint64_t n; };
 int core_timers(struct core *core, size_t max, struct arena *arena, struct core_timer **ret_timers, size_t *ret_n);
 struct core_status { uint64_t last_sequence, epoch, cases, map_used, map_max, clock_jumps; moment last_recorded_at; bool full; size_t damaged; };
-/* damaged: cases that were found to be unreadable since the start. Events on them are answered `busy`, their deadlines wait, nobody else is held up; core_rebuild (or a restore) gives them back. */
+/* damaged: cases that were found to be unreadable since the start. Events on them are answered `busy`, their deadlines and deliveries wait, nobody else is held up; core_rebuild (or a restore) gives them back. */
 int core_status(struct core *core, struct core_status *ret_status);
 size_t core_damaged(const struct core *core);               /* core_status.damaged, for asking after each turn */
 

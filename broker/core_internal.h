@@ -86,6 +86,7 @@ struct core {
 	uint16_t *touched; size_t n_touched;
 	const char **touched_ids;
 	struct case_keys *key_cache;
+	struct recent **recent;       /* core_recent.c */
 	char (*new_keys)[65]; size_t n_new_keys; /* refs whose keys this turn made, to forget on rollback */
 };
 
@@ -199,6 +200,11 @@ struct queued { uint8_t flags; const char *ref; };
 /* What a record does to the queues: drops for `ended` and `stopped`, then its own routes. */
 int queue_project(struct core *core, const struct rules_record *record, const char *ref);
 int queue_take(struct core *core, uint16_t number, uint64_t position, struct queued *ret_queued);  /* deletes; ERR_NOTFOUND */
+
+/* --- core_recent.c ------------------------------------------------------------------------------------------------------------------- */
+const struct core_record *recent_find(const struct core *core, uint64_t position); /* NULL: not kept. Borrowed until the next recent_keep or recent_forget; not to be changed */
+void recent_keep(struct core *core, struct db_txn *txn, const struct core_record *record); /* if it goes to several */
+void recent_forget(struct core *core);
 
 /* --- core_turn.c -------------------------------------------------------------------------------------------------------------------- */
 int ids_put(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t position, Reentry__Outcome__Value outcome);

@@ -173,33 +173,64 @@ static int delivery_make(struct core *core, const struct core_record *record, co
 	return OK;
 }
 
+/* What a record that is kept for others lends must outlive it. */
+static int own(struct arena *arena, Reentry__Delivery *d)
+{
+	d->municipality = arena_strdup(arena, d->municipality);
+	d->content.data = arena_dup(arena, d->content.data, d->content.len);
+	return d->content.data ? OK : ERR_NOMEM;
+}
+
+/* Access by consent is what it is now. A case that cannot be read gives none. */
+static int narrow(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__Route *route)
+{
+	Reentry__CaseState *state = NULL;
+	int error = case_read(core, txn, ref, arena, &state);
+
+	if (error && error != ERR_CORRUPT)
+		return error;
+	route->care &= error ? 0 : rules_care(state, core->policy, route->agency, core->recorded_at);
+	route->has_care = route->care != 0;
+	return OK;
+}
+
 static int deliver_one(struct core *core, struct db_txn *txn, const char *agency, const struct db_cursor *cursor, struct arena *arena, Reentry__Delivery **ret_delivery)
 {
+	const struct core_record *kept;
 	struct core_record record;
-	struct queued entry;
-	Reentry__Route *route;
+	struct queued entry = { 0 };
+	const Reentry__Route *found;
+	Reentry__Route route;
 	uint64_t position = 0;
 	int error = entry_read(&cursor->value, &entry);
 
+	if (!error && case_is_damaged(core, entry.ref))
+		return ERR_NOTFOUND; /* all of it waits, in its order */
 	for (size_t i = 2; i < cursor->key.n; i++)
 		position = position << 8 | ((const uint8_t *)cursor->key.bytes)[i];
-	if (!error)
+	kept = recent_find(core, position);
+	if (!error && !kept) {
 		error = log_read(core, txn, position, arena, &record);
+		if (error == ERR_CORRUPT)
+			error = case_damaged(core, entry.ref) ? ERR_CORRUPT : ERR_NOTFOUND;
+		if (!error)
+			recent_keep(core, txn, &record);
+	}
 	if (error)
 		return error == ERR_ERASED ? ERR_NOTFOUND : error;
-	route = record.record.event ? route_of(&record.record, agency) : NULL;
-	if (!route)
+	if (kept)
+		record = *kept;
+	found = record.record.event ? route_of(&record.record, agency) : NULL;
+	if (!found)
 		return ERR_CORRUPT;
-	if (route->consent) {
-		Reentry__CaseState *state = NULL;
-
-		error = case_read(core, txn, entry.ref, arena, &state);
-		if (error)
-			return error == ERR_ERASED ? ERR_NOTFOUND : error;
-		route->care &= rules_care(state, core->policy, agency, core->recorded_at);
-		route->has_care = route->care != 0;
-	}
-	return delivery_make(core, &record, route, arena, ret_delivery);
+	route = *found; /* the record may be kept for others */
+	if (route.consent)
+		error = narrow(core, txn, entry.ref, arena, &route);
+	if (!error)
+		error = delivery_make(core, &record, &route, arena, ret_delivery);
+	if (error)
+		return error == ERR_ERASED ? ERR_NOTFOUND : error;
+	return kept ? own(arena, *ret_delivery) : OK;
 }
 
 int core_deliveries(struct core *core, const char *agency, uint64_t after, size_t max_n, size_t max_bytes, struct arena *arena, struct core_delivery **ret_items, size_t *ret_n)
@@ -229,7 +260,7 @@ int core_deliveries(struct core *core, const char *agency, uint64_t after, size_
 
 		error = deliver_one(core, &txn, agency, &cursor, arena, &delivery);
 		if (error == ERR_NOTFOUND) {
-			error = OK; /* nothing of it may be shown any more (erased, or the agency has left the configuration): it stays, and says nothing */
+			error = OK; /* nothing of it may be shown any more (erased, or the agency has left the configuration), or not now (the case is damaged): it stays */
 			continue;
 		}
 		item = error ? NULL : ARENA_PUSH(arena, items, n);

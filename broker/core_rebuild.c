@@ -373,6 +373,7 @@ static int reload(struct core *core)
 	int error;
 
 	core->n_agencies = core->n_agencies_committed = core->n_touched = core->n_damaged = 0;
+	recent_forget(core);
 	memset(core->agency_slots, 0, sizeof core->agency_slots);
 	error = agencies_load(core);
 	if (!error)

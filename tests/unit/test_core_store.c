@@ -65,6 +65,14 @@ static struct db *open_db(struct core_place *place, bool keys, struct db_txn *tx
 	return db;
 }
 
+static size_t n_damaged(struct core_place *place)
+{
+	struct core_status status;
+
+	assert_int_equal(core_status(place->core, &status), OK);
+	return status.damaged;
+}
+
 /* --- damage ----------------------------------------------------------------------------------------------------------------- */
 
 static void flip(struct core_place *place, uint64_t position, size_t at, uint8_t bits)
@@ -111,7 +119,9 @@ static void a_flipped_byte_of_a_record_is_never_served(void **state)
 		flip(place, sequence, at, 0x10);
 		place_open(place);
 		assert_int_equal(core_record(place->core, sequence, &place->arena, &record), ERR_CORRUPT);
-		assert_int_equal(core_deliveries(place->core, "gm-a", 0, 10, SIZE_MAX, &place->arena, &items, &n), ERR_CORRUPT);
+		assert_int_equal(core_deliveries(place->core, "gm-a", 0, 10, SIZE_MAX, &place->arena, &items, &n), OK);
+		assert_int_equal(n, 0); /* nothing of that case, in its order */
+		assert_int_equal(n_damaged(place), 1);
 		assert_int_equal(core_record(place->core, sequence + 1, &place->arena, &record), OK);
 		place_close(place);
 		flip(place, sequence, at, 0x10);
@@ -204,14 +214,6 @@ static void damage_case(struct core_place *place, const char *subject)
 	assert_int_equal(db_commit(&txn), OK);
 	db_close(db);
 	place_open(place);
-}
-
-static size_t n_damaged(struct core_place *place)
-{
-	struct core_status status;
-
-	assert_int_equal(core_status(place->core, &status), OK);
-	return status.damaged;
 }
 
 static void one_damaged_case_stops_nobody_else(void **state)
