@@ -203,6 +203,8 @@ static int do_repair(struct request *request)
 	if (difference)
 		log_info("repair: what differed from the log was replaced: %s", difference);
 	request->broker->turn_now = true; /* deadlines may have come back */
+	for (size_t i = 0; i < request->broker->sessions.n; i++)
+		deliver_rewind(request->broker, request->broker->sessions.items[i]); /* and what was held back of damaged cases */
 	buf_init(&out);
 	(void)buf_printf(&out, "{\"replaced\":%s}", difference ? "true" : "false"); /* errors stay in out */
 	return line(request, &out);
