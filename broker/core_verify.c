@@ -14,6 +14,7 @@
 
 #include "broker/core_internal.h"
 #include "broker/core_verify.h"
+#include "lib/db_check.h"
 #include "lib/pb.h"
 
 #define FAULTS_TOLD_MAX 100
@@ -313,17 +314,66 @@ static int check_projections(struct verify *v)
 		fault(v, "%s", err.text[0] ? err.text : err_text(error));
 	else if (difference)
 		fault(v, "what is derived from the log differs from it: %s", difference);
-	delta_close(v->core); /* before the policy that it may look at goes */
-	shadow_close(again);
-	return OK;
+	return OK; /* nothing is closed: the process ends soon, and the parent removes the scratch space */
+}
+
+/* --- keys ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* Also those that no record has been opened with. */
+static int check_keys(struct verify *v)
+{
+	struct db_cursor cursor;
+	const uint8_t *key;
+	struct db_txn txn;
+	int error = db_begin_read(v->core->keys, &txn);
+
+	DB_FOREACH(&cursor, &txn, 0, NULL, 0) {
+		char ref[DB_KEY_MAX + 1];
+		size_t n = cursor.key.n < DB_KEY_MAX ? cursor.key.n : DB_KEY_MAX;
+
+		memcpy(ref, cursor.key.bytes, n);
+		ref[n] = 0;
+		if (keys_get(v->core, ref, REENTRY__CLASS__VALUE__A, false, &key))
+			fault(v, "the key of case %s cannot be opened", ref);
+	}
+	error = error ? error : txn.error;
+	db_abort(&txn);
+	return error;
+}
+
+/* --- structure ------------------------------------------------------------------------------------------------------------------------ */
+
+static void on_structure(void *context, const char *text)
+{
+	struct verify *v = context;
+
+	fault(v, "store structure damaged: %s", text);
+}
+
+/* Without LMDB, before it reads anything: it trusts what it finds. The folder of keys may be missing. */
+static int check_structure(struct verify *v, struct err *err)
+{
+	const struct core_options *core = &v->options->core;
+	char keys[4096];
+	struct db_check check;
+	int error = db_check_folder(core->dir, on_structure, v, &check, err);
+
+	if (error || !core->master_key)
+		return error;
+	(void)snprintf(keys, sizeof keys, "%s%s", core->keys_dir ? core->keys_dir : core->dir, core->keys_dir ? "" : "-keys"); /* db_open refuses what does not fit */
+	error = db_check_folder(keys, on_structure, v, &check, err);
+	return error == ERR_NOTFOUND ? OK : error;
 }
 
 /* --- the child ------------------------------------------------------------------------------------------------------------------------ */
 
 static int walk(struct verify *v, struct err *err)
 {
-	int error = core_open_to_read(&v->options->core, v->options->policy, v->options->policy_text, &v->core, err);
+	int error = check_structure(v, err);
 
+	if (error || v->result.faults)
+		return error; /* nothing that LMDB should be asked to read */
+	error = core_open_to_read(&v->options->core, v->options->policy, v->options->policy_text, &v->core, err);
 	if (error)
 		return error;
 	free(v->core->dir); /* the folded log goes beside it, and the store's own folder may not be ours to write in */
@@ -340,9 +390,10 @@ static int walk(struct verify *v, struct err *err)
 	if (!error)
 		error = check_kept_checkpoints(v);
 	db_abort(&v->txn);
+	if (!error && v->result.opened)
+		error = check_keys(v);
 	if (!error && v->result.opened && !v->missing)
 		error = check_projections(v);
-	core_close(v->core);
 	return error ? err_set(err, error, "the store cannot be read: %s", err_text(error)) : OK;
 }
 
