@@ -158,6 +158,8 @@ void query_forget(struct broker *broker, struct session *session);
 /* --- control.c: the operator ------------------------------------------------------------------------------------------------ */
 
 int control_open(struct broker *broker, struct err *err);
+/* Executes the erasures that are confirmed: after a confirmation, and at a start before anything is served (a crash may have come in between). */
+int control_erase_pending(struct broker *broker, struct err *err);
 /* Validates the whole file, then takes it over; on an error the old configuration goes on. */
 int broker_reload(struct broker *broker, struct err *err);
 

@@ -210,6 +210,64 @@ static int do_repair(struct request *request)
 	return line(request, &out);
 }
 
+/* --- erasure: one operator orders it, another one confirms or withdraws it ------------------------------------------------ */
+
+typedef int erase_fn(struct core *core, const char *subject, const char *who, const char *purpose, struct err *err);
+struct erase { erase_fn *step; const char *subject, *purpose; char who[32]; struct err *err; };
+
+static bool flag_of(const struct request *request, const char *name)
+{
+	for (size_t i = 0; i < request->n; i++)
+		if (!strcmp(request->members[i].name, name) && request->members[i].value.kind == JSON_BOOL)
+			return request->members[i].value.boolean;
+	return false;
+}
+
+static int erase_step(void *context, struct broker *broker)
+{
+	const struct erase *erase = context;
+
+	return erase->step(broker->core, erase->subject, erase->who, erase->purpose, erase->err);
+}
+
+int control_erase_pending(struct broker *broker, struct err *err)
+{
+	size_t n;
+	const int rc = core_erase_run(broker->core, clock_now(&broker->clock), &n, err);
+
+	if (rc == ERR_UNSYNCED)
+		broker_die("the store of keys", rc);
+	if (n)
+		log_info("erasures executed n=%zu", n);
+	return rc;
+}
+
+static int do_erase(struct request *request)
+{
+	const bool confirm = flag_of(request, "confirm"), withdraw = flag_of(request, "withdraw");
+	struct erase erase = { .step = confirm ? core_erase_confirm : withdraw ? core_erase_withdraw : core_erase_order, .subject = text_of(request, "case"),
+		.purpose = text_of(request, "order"), .err = &request->err };
+	int rc;
+
+	if (!erase.subject || !erase.purpose || (confirm && withdraw))
+		return err_set(&request->err, ERR_INVALID, "erase: name the case, and with --order on what ground; another operator does the same with --confirm");
+	(void)snprintf(erase.who, sizeof erase.who, "uid:%lu", (unsigned long)control_uid(request->call)); /* fits */
+	rc = turn_alone(request->broker, erase_step, &erase);
+	if (rc && !request->err.text[0])
+		(void)err_set(&request->err, rc, "the order could not be recorded: %s", err_text(rc));
+	if (rc) {
+		(void)audit(request, "erase", erase.purpose, "refused", 0); /* it logs its own failure */
+		return rc;
+	}
+	if (confirm)
+		rc = control_erase_pending(request->broker, &request->err);
+	request->broker->turn_now = true; /* deadlines have gone, and its receivers are to be told */
+	if (rc)
+		return rc;
+	rc = control_printf(request->call, "{\"erase\":\"%s\"}", confirm ? "executed" : withdraw ? "withdrawn" : "ordered");
+	return rc ? err_set(&request->err, rc, "the answer does not fit") : OK;
+}
+
 struct resend { const char *agency; size_t n; };
 
 static int resend_step(void *context, struct broker *broker)
@@ -269,7 +327,7 @@ static int do_reload(struct request *request)
 
 static const struct { const char *name; int (*run)(struct request *); } commands[] = {
 	{ "status", do_status }, { "queues", do_queues }, { "timers", do_timers }, { "backup", do_backup },
-	{ "rebuild", do_rebuild }, { "repair", do_repair }, { "resend", do_resend }, { "reload", do_reload },
+	{ "rebuild", do_rebuild }, { "repair", do_repair }, { "erase", do_erase }, { "resend", do_resend }, { "reload", do_reload },
 	{ "checkpoint", do_checkpoint },
 };
 

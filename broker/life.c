@@ -219,6 +219,8 @@ int broker_open(struct broker *broker, const char *config_path, struct err *err)
 		rc = open_loop(broker, err); /* signals are blocked before any thread exists */
 	if (!rc)
 		rc = open_core(broker, err);
+	if (!rc)
+		rc = control_erase_pending(broker, err);
 	if (!rc && sessions_adopt(broker, &broker->config->policy))
 		rc = err_set(err, ERR_NOMEM, "no memory for the sessions");
 	if (!rc)

@@ -1,0 +1,54 @@
+"""Proves that an operator's order of erasure is executed only when another operator confirms it, that everyone who held the case is told, and that nothing of it is shown afterwards."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from country import DEADLINE
+from test_protocol_conversation import ACCEPTED, need, open_case
+
+OTHER = 65534   # another operator; given access to the socket, as a group would have
+
+ASK = """
+import os, socket, sys
+os.chdir(sys.argv[1])
+os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect("broker.sock"); s.sendall(sys.argv[3].encode() + b"\\n")
+for line in s.makefile("r"):
+    print(line, end="", flush=True)
+    if '"end"' in line: break
+"""
+
+
+def ask_as(country, uid, **request):
+    run = os.path.join(country.folder, "run")
+    os.chmod(run, 0o711)
+    os.chmod(os.path.join(run, "broker.sock"), 0o666)
+    done = subprocess.run([sys.executable, "-c", ASK, run, str(uid), json.dumps(request)], capture_output=True, text=True, timeout=DEADLINE)
+    return json.loads(done.stdout.splitlines()[-1]), done.stdout + done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="two operators need root")
+def test_two_operators_erase_a_case(broker):
+    prison, town = broker.peer("pi-utrecht").hello(), broker.peer("gm0344").hello()
+    open_case(prison, "C-1")
+    open_case(prison, "C-2")
+    assert prison.publish(need(prison, "C-1"))[0].result == ACCEPTED
+    town.ack(*[d.sequence for d in town.deliveries(3)])
+    assert broker.control(do="erase", case="C-1")[1]["end"] == "refused", "the ground is needed"
+    assert broker.control(do="erase", case="C-9", order="art. 17")[1]["end"] == "refused"
+    assert broker.control(do="erase", case="C-1", order="art. 17") == ([{"erase": "ordered"}], {"end": "ok"})
+    assert broker.control(do="erase", case="C-1", order="art. 17", confirm=True)[1]["end"] == "refused", "not by who ordered it"
+    assert prison.ask("case", case="C-1")[2].code == ""
+    end, text = ask_as(broker, OTHER, do="erase", case="C-1", order="art. 17, seen", confirm=True)
+    assert end == {"end": "ok"}, text
+    assert {town.opened(d).type for d in town.deliveries(1)} == {"erasure.due"}
+    broker.wait_log("erasures executed n=1")
+    for peer in (prison, town):
+        assert not any("HOUSING" in text for text in peer.ask("case", case="C-1")[0])
+    assert prison.ask("case", case="C-2")[2].code == ""
+    assert broker.control(do="rebuild")[0][0]["equal"] is True
+    broker.kill()
+    broker.start()
+    assert broker.control(do="rebuild")[0][0]["equal"] is True
