@@ -193,7 +193,7 @@ int cases_part(struct broker *broker, struct session *session, struct query *que
 		rc = core_case(broker->core, subjects[i], &broker->reading, &state);
 		if (!rc)
 			rc = rules_case_line(state, &broker->config->policy, session->agency, now, &broker->reading, &line);
-		if (rc == ERR_NOTFOUND || rc == ERR_ERASED)
+		if (rc == ERR_NOTFOUND || rc == ERR_ERASED || rc == ERR_CORRUPT) /* a damaged case (core_damaged) hides no other */
 			continue;
 		if (rc)
 			return err_set(err, rc, "try later");
