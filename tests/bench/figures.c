@@ -67,7 +67,7 @@ void figure_one(struct setting *setting)
 }
 
 /* What a run of many took. */
-struct run { double seconds, to_the_end, own, zeromq, load; uint64_t events; struct samples receipts; };
+struct run { double seconds, to_the_end, own, zeromq, load, turns, turn_us, commit_us; uint64_t events; struct samples receipts; };
 
 static double own_cpu(void)
 {
@@ -82,6 +82,7 @@ static void many(struct setting *setting, size_t publishers, size_t outstanding,
 	struct load *load = setting->load;
 	const uint64_t delivered = load->deliveries;
 	const struct cpu before = host_cpu(setting->host);
+	const double turns = host_counter(setting->host, "turns"), turn_us = host_counter(setting->host, "turn_us"), commit_us = host_counter(setting->host, "commit_us");
 	const double begin = now_us(), cpu = own_cpu();
 	struct cpu after;
 
@@ -94,6 +95,9 @@ static void many(struct setting *setting, size_t publishers, size_t outstanding,
 	after = host_cpu(setting->host);
 	ret_run->own = (after.own - before.own) * 1e6 / (double)ret_run->events;
 	ret_run->zeromq = (after.zeromq - before.zeromq) * 1e6 / (double)ret_run->events;
+	ret_run->turns = host_counter(setting->host, "turns") - turns;
+	ret_run->turn_us = host_counter(setting->host, "turn_us") - turn_us;
+	ret_run->commit_us = host_counter(setting->host, "commit_us") - commit_us;
 	ret_run->load = (own_cpu() - cpu) * 1e6 / (double)ret_run->events;
 }
 
@@ -112,6 +116,8 @@ void figure_many(struct setting *setting)
 	note(setting, F_16_64_CPU, "µs", run.own);
 	note(setting, F_16_64_CPU_NET, "µs", run.zeromq);
 	note(setting, F_16_64_CPU_LOAD, "µs", run.load);
+	note(setting, F_16_64_TURN, "", (double)run.events / run.turns);
+	note(setting, F_16_64_COMMIT, "%", 100 * run.commit_us / run.turn_us);
 	note(setting, F_16_64_P50, "µs", samples_at(&run.receipts, 0.5));
 	note(setting, F_16_64_P99, "µs", samples_at(&run.receipts, 0.99));
 	samples_release(&run.receipts);
@@ -184,8 +190,12 @@ void figure_replay(struct setting *setting)
 void figure_start(struct setting *setting)
 {
 	const size_t first = PRISON(0);
+	struct run run;
 	double ready, begin;
 
+	make_publishers(setting, PRISONS, false);
+	many(setting, PRISONS, 64, 1500, &run); /* so that there is something that a start must catch up with */
+	samples_release(&run.receipts);
 	load_disconnect(setting->load);
 	host_kill(setting->host);
 	begin = now_us();

@@ -14,6 +14,8 @@
 #define F_16_64_CPU "16 publishers, 64 outstanding: CPU an event, broker"
 #define F_16_64_CPU_NET "16 publishers, 64 outstanding: CPU an event, its ZeroMQ"
 #define F_16_64_CPU_LOAD "16 publishers, 64 outstanding: CPU an event, the load"
+#define F_16_64_TURN "16 publishers, 64 outstanding: events a turn"
+#define F_16_64_COMMIT "16 publishers, 64 outstanding: commit, of a turn's time"
 #define F_DELIVERED "the same, until the receiver has them all"
 #define F_SPREAD "16 publishers, 64 outstanding, all municipalities hear"
 #define F_SPREAD_CPU "all municipalities hear: CPU an event, broker"

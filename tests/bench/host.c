@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/control.h"
+
 #define PATIENCE_MS 60000
 #define PATH_ROOM (FOLDER_SIZE + 64)
 
@@ -153,6 +155,29 @@ struct memory host_memory(const struct host *host)
 	}
 	(void)fclose(in); /* only read */
 	return memory;
+}
+
+double host_counter(const struct host *host, const char *name)
+{
+	static const char question[] = "{\"do\":\"status\"}";
+	struct control_client client;
+	struct err err = { 0 };
+	char path[PATH_ROOM], wanted[64];
+	const char *line, *at;
+	double value;
+	size_t n;
+
+	(void)snprintf(path, sizeof path, "%s/run/broker.sock", host->country->folder); /* fits */
+	(void)snprintf(wanted, sizeof wanted, "\"%s\":", name); /* a name that is cut is not found */
+	need(control_connect(path, &client, &err), "the control socket", &err);
+	need(control_ask(&client, question, sizeof question - 1, &err), "the control socket", &err);
+	need(control_next(&client, PATIENCE_MS, &line, &n, &err), "status", &err);
+	at = strstr(line, wanted);
+	if (!at)
+		stop("status does not tell %s", name);
+	value = strtod(at + strlen(wanted), NULL);
+	control_close(&client);
+	return value;
 }
 
 /* Of one thread. */

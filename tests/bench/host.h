@@ -22,6 +22,8 @@ void host_release(struct host *host);    /* ends it if it runs */
 /* KiB, from /proc/PID/status: RssAnon, memory of its own; VmRSS also counts mapped pages. */
 struct memory { double anon, rss; };
 struct memory host_memory(const struct host *host);
+/* A counter of `reentry admin status` (broker/stats.h), asked over the control socket. */
+double host_counter(const struct host *host, const char *name);
 /* CPU seconds so far: of its own thread, and of ZeroMQ's. */
 struct cpu { double own, zeromq; };
 struct cpu host_cpu(const struct host *host);
