@@ -268,26 +268,26 @@ static int do_erase(struct request *request)
 	return rc ? err_set(&request->err, rc, "the answer does not fit") : OK;
 }
 
-struct resend { const char *agency; size_t n; };
+#define RESEND_TURN 500         /* cases in one turn */
 
 static int resend_step(void *context, struct broker *broker)
 {
-	struct resend *resend = context;
-
-	return core_resend_cases(broker->core, resend->agency, &resend->n);
+	return core_resend_cases(broker->core, context, RESEND_TURN);
 }
 
 /* An agency that lost its store is given its current cases again, and what is queued for it once more. */
 static int do_resend(struct request *request)
 {
 	struct broker *broker = request->broker;
-	struct resend resend = { .agency = text_of(request, "agency") };
+	struct core_resend resend = { .agency = text_of(request, "agency") };
 	struct session *session = resend.agency ? session_of(broker, resend.agency) : NULL;
 	int rc;
 
 	if (!session)
 		return err_set(&request->err, ERR_NOTFOUND, "agency: is not in the configuration");
-	rc = turn_alone(broker, resend_step, &resend);
+	do
+		rc = turn_alone(broker, resend_step, &resend);
+	while (!rc && resend.more);
 	if (rc)
 		return err_set(&request->err, rc, "the cases of %s could not be queued: %s", resend.agency, err_text(rc));
 	(void)audit(request, "resend", resend.agency, "queued", resend.n); /* it logs its own failure; the snapshots are on record themselves */

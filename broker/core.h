@@ -64,8 +64,9 @@ int core_delivered(struct core *core, const char *agency, const uint64_t *sequen
 /* Fires every timer due at or before the turn's now. max: cases at most in this call (the loop goes on in the next turn); ret_more: there are more. */
 int core_fire(struct core *core, size_t max, bool *ret_more);
 moment core_next_due(struct core *core);                    /* MOMENT_NONE: nothing armed */
-/* Agency gets a snapshot of each of its current cases (operator's word). */
-int core_resend_cases(struct core *core, const char *agency, size_t *ret_n);
+/* Agency gets a snapshot of each of its current cases (operator's word): of at most max in this turn, beginning after `after` ("": the first). more: call again in the next turn. n is counted up. */
+struct core_resend { const char *agency; char after[65]; size_t n; bool more; };
+int core_resend_cases(struct core *core, struct core_resend *resend, size_t max);
 /* Appends REPLAY, DENIED or ADMIN. */
 int core_audit(struct core *core, Reentry__RecordKind__Value kind, const Reentry__AuditRecord *body, const char *subject);
 

@@ -1,4 +1,5 @@
 /* What a turn takes in: publishes, acknowledgements, deadlines (broker/core.h). */
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/core_internal.h"
@@ -450,13 +451,12 @@ int core_fire(struct core *core, size_t max, bool *ret_more)
 	return error ? error : core->txn.error;
 }
 
-int core_resend_cases(struct core *core, const char *agency, size_t *ret_n)
+int core_resend_cases(struct core *core, struct core_resend *resend, size_t max)
 {
 	const char **refs = NULL;
 	size_t n = 0;
-	int error = core_cases_of(core, agency, NULL, SIZE_MAX, &core->arena, &refs, &n);
+	int error = core_cases_of(core, resend->agency, resend->after[0] ? resend->after : NULL, max, &core->arena, &refs, &n);
 
-	*ret_n = 0;
 	for (size_t i = 0; i < n && !error; i++) {
 		struct loaded *it = NULL;
 		struct rules_run run;
@@ -467,11 +467,14 @@ int core_resend_cases(struct core *core, const char *agency, size_t *ret_n)
 		if (error || !it || !it->state)
 			continue;
 		run_begin(core, &run, it);
-		error = rules_snapshot(&run, agency);
+		error = rules_snapshot(&run, resend->agency);
 		if (!error)
 			error = run_append(core, &run, it);
-		*ret_n += run.n_records != 0;
+		resend->n += run.n_records != 0;
 	}
+	resend->more = n == max;
+	if (n && !error)
+		(void)snprintf(resend->after, sizeof resend->after, "%s", refs[n - 1]); /* fits: a reference */
 	return error;
 }
 

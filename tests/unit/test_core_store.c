@@ -221,6 +221,7 @@ static void one_damaged_case_stops_nobody_else(void **state)
 	struct core_place *place = *state;
 	struct packed offer;
 	struct core_receipt receipt;
+	struct core_resend resend = { .agency = "gm-a" };
 	struct core_timer *timers;
 	const char *difference;
 	size_t n;
@@ -244,9 +245,9 @@ static void one_damaged_case_stops_nobody_else(void **state)
 	assert_true(core_next_due(place->core) > place->now);
 	assert_int_equal(core_timers(place->core, 100, &place->arena, &timers, &n), OK);
 	place_begin(place);
-	assert_int_equal(core_resend_cases(place->core, "gm-a", &n), OK);
+	assert_int_equal(core_resend_cases(place->core, &resend, 100), OK);
 	place_commit(place);
-	assert_int_equal(n, 1);
+	assert_int_equal(resend.n, 1);
 	assert_int_equal(core_rebuild(place->core, true, &place->arena, &difference, &place->err), OK);
 	assert_non_null(strstr(difference, "C-1"));
 	/* The log is whole, so it gives the case back; what the publisher kept comes through, and what was missed is told. */
