@@ -1,5 +1,6 @@
 #include "broker/keyring.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@ struct missing { size_t n; const char *first; };
 /* For -n a file that is not there is counted; for a start (missing is NULL) it is an error. */
 static bool pass_over(const char *path, struct missing *missing)
 {
-	if (!missing || access(path, F_OK) == 0)
+	if (!missing || access(path, F_OK) == 0 || errno != ENOENT)
 		return false;
 	if (!missing->n++)
 		missing->first = path;

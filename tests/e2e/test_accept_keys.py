@@ -1,9 +1,11 @@
 """Proves what an operator is told about key files before and at a start, and that a change of the broker's own key outlives a kill -9 in the middle of it."""
 import os
+import subprocess
+import sys
 
 import pytest
 from agency import Agency
-from country import Key
+from country import BIN, DEADLINE, Key
 
 EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "config", "example", "broker.cfg")
 
@@ -43,6 +45,17 @@ def test_a_check_finds_bad_keys_as_a_start_does(programs, country, old, new, sai
         done = programs("reentry-broker", *arguments, "-c", country.config)
         assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
         assert all(word in done.stderr for word in said), done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to be somebody else needs root")
+def test_an_unreadable_key_is_not_taken_for_a_missing_one(country):
+    for folder in (country.folder, os.path.dirname(country.folder), os.path.dirname(os.path.dirname(country.folder))):
+        os.chmod(folder, 0o711)
+    os.chmod(country.config, 0o644)
+    code = "import os, sys; os.setgid(65534); os.setuid(65534); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", code, os.path.join(BIN, "reentry-broker"), "-n", "-c", country.config], capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert "Permission denied" in done.stderr and "chown" in done.stderr
 
 
 @pytest.mark.parametrize("old, todo", [("keys/broker.key", "reentry keygen"), ("keys/gm0344.pub", "at the agency")])
