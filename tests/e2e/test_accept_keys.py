@@ -69,7 +69,9 @@ def test_a_start_without_a_key_says_how_it_is_made(programs, country, old, todo)
 def test_a_change_of_the_brokers_key_outlives_a_kill(broker):
     """Half of the agencies have moved to the new key and endpoint when the broker dies: after the restart both halves come back by themselves."""
     first = broker.bound[0]
-    prison = Agency(broker, "pi-utrecht").start()
+    prison = Agency(broker, "pi-utrecht")
+    broker.peers.append(prison)   # closed with the peers, whatever happens
+    prison.start()
     new_key = broker.keys["broker-new"] = Key(broker.keys_folder, "broker-new")
     broker.broker_key, broker.old_key = "broker-new", "broker"
     broker.endpoints, broker.old_endpoints = ["tcp://127.0.0.2:*"], [first]
@@ -94,7 +96,6 @@ def test_a_change_of_the_brokers_key_outlives_a_kill(broker):
     while "custody.leave-started" not in seen:   # each wait within has its deadline
         seen += [again.opened(item).type for item in again.receive("deliver").items]
     assert seen[0] == "custody.started", "what was not acknowledged before the kill comes again, and first"
-    prison.close()
 
 
 def test_a_changed_key_without_old_endpoints_is_warned_of(broker):
