@@ -8,6 +8,7 @@
 
 #define EVENT REENTRY__RECORD_KIND__VALUE__EVENT
 #define ID_HASH 16
+#define REFUSED_KEPT ((size_t)1024) /* bytes that are kept of what was refused unread */
 
 /* --- recording what the rules decided --------------------------------------------------------------------------------------- */
 
@@ -141,7 +142,7 @@ static int refuse_raw(struct core *core, const struct agency *agency, const uint
 	event.outcome = REENTRY__OUTCOME__VALUE__REFUSED;
 	event.time = time;
 	event.content.data = (uint8_t *)(uintptr_t)content;
-	event.content.len = n > EVENT_MAX ? EVENT_MAX : n; /* an oversized one is kept only as far as an event may reach */
+	event.content.len = n > REFUSED_KEPT ? REFUSED_KEPT : n; /* its beginning tells what it was; more would let anybody fill the store with what is refused */
 	event.code = (char *)(uintptr_t)receipt->code;
 	event.detail = (char *)(uintptr_t)receipt->detail;
 	return record_append(core, &record, NULL);

@@ -258,7 +258,7 @@ static bool time_is_over(const struct broker *broker)
 	const struct limits_group *limits = &broker->config->file.limits;
 	const struct turn *turn = broker->turn;
 
-	return stats_us() - turn->began_us >= (uint64_t)limits->turn * 1000 || turn->arena.used > ARENA_SOFT;
+	return stats_us() - turn->began_us >= (uint64_t)limits->turn * 1000 || turn->arena.used > ARENA_SOFT || core_crowded(broker->core);
 }
 
 /* Round robin over the sessions with input, receiving more in between, until there is none or the turn has had its time. */
