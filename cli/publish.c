@@ -152,6 +152,28 @@ static int flush_batch(struct cli *cli, struct batch *batch)
 	return status;
 }
 
+/* A line that the agent need not see. Those before it are answered first, so that receipts stand in the order of lines. */
+static int refuse_line(struct cli *cli, struct batch *batch, size_t line_number, const char *code, const char *detail)
+{
+	int status = flush_batch(cli, batch);
+	batch->outcome->total++;
+	batch->outcome->refused++;
+	(void)snprintf(batch->outcome->reason, sizeof batch->outcome->reason, "%s: %s", code, detail); /* cut to fit */
+	if (cli->json)
+		printf("{\"id\":\"\",\"result\":\"refused\",\"code\":\"%s\",\"detail\":\"line %zu: %s\"}\n", code, line_number, detail);
+	else
+		printf("%s: %s: %s\n", say(cli, T_LINE_WORD, number(cli, (int64_t)line_number), NULL), code, detail);
+	return status;
+}
+
+static size_t replacements(const char *text)
+{
+	size_t n = 0;
+	for (; (text = strstr(text, "\xef\xbf\xbd")) != NULL; text += 3)
+		n++;
+	return n;
+}
+
 static int add_line(struct cli *cli, struct batch *batch, const char *line, size_t line_number)
 {
 	struct buf quoted;
@@ -159,7 +181,12 @@ static int add_line(struct cli *cli, struct batch *batch, const char *line, size
 	buf_init(&quoted);
 	if (json_string(&quoted, line) != OK || quoted.n > REQUEST_BYTES) {
 		buf_release(&quoted);
-		return complain(cli, FAILED, "line %zu: is larger than an event may be (64 KiB)", line_number);
+		return refuse_line(cli, batch, line_number, "too-large", "an event is at most 64 KiB");
+	}
+	/* Quoting puts U+FFFD for what is no UTF-8: that would hand in another text than was meant. */
+	if (replacements((const char *)quoted.bytes) != replacements(line)) {
+		buf_release(&quoted);
+		return refuse_line(cli, batch, line_number, "malformed", "is not UTF-8");
 	}
 	if (batch->n == LINES_PER_REQUEST || batch->lines.n + quoted.n + 2 > REQUEST_BYTES)
 		status = flush_batch(cli, batch);
