@@ -33,6 +33,8 @@ static bool countdown_armed(struct sim *s, const struct m_case *c, const Reentry
 	}
 	if (plant(s, FAULT_TWO_SETS))
 		armed ^= 1;
+	if (c->closed)
+		return !armed || violated(s, "closed", "%s: %s %x is armed and the case is closed", c->ref, kind, armed);
 	return armed == count->armed || violated(s, "one-armed-set", "%s: armed %s %x, should be %x", c->ref, kind, armed, count->armed);
 }
 
@@ -50,8 +52,8 @@ static bool armed_for(struct sim *s, const struct m_case *c, const Reentry__Case
 	const Reentry__Timer *t = timer_of(state, kind, ref);
 	moment is = t ? t->due : MOMENT_NONE;
 
-	if (due != MOMENT_NONE && due <= world_now(s))
-		due = MOMENT_NONE; /* it has fired */
+	if (due != MOMENT_NONE && (due <= world_now(s) || c->closed))
+		due = MOMENT_NONE; /* it has fired, or waits for the case to be opened again */
 	return is == due || violated(s, "deadline", "%s %s: %s is armed for %lld, should be %lld", c->ref, ref ? ref : "", kind, (long long)is, (long long)due);
 }
 
@@ -74,7 +76,7 @@ static bool plans_armed(struct sim *s, const struct m_case *c, const Reentry__Ca
 		const struct m_handover *h = &c->handovers[i];
 		const Reentry__Timer *reminder = timer_of(state, "offer-reminder", h->ref);
 
-		fine = h->orphan || armed_for(s, c, state, "offer-deadline", h->ref, is_open(h) && !c->closed ? h->decide_by : MOMENT_NONE);
+		fine = armed_for(s, c, state, "offer-deadline", h->ref, is_open(h) ? h->decide_by : MOMENT_NONE);
 		if (fine && reminder && (!is_open(h) || h->urgent || reminder->due != half_way(s, h)))
 			fine = violated(s, "deadline", "%s %s: the reminder is armed for %lld, should be %lld", c->ref, h->ref, (long long)reminder->due, (long long)half_way(s, h));
 		if (fine && timer_of(state, "urgent-reminder", h->ref) && (!is_open(h) || !h->urgent || h->received))
@@ -88,13 +90,13 @@ static bool plans_armed(struct sim *s, const struct m_case *c, const Reentry__Ca
 /* The first working day's end, the seventh day, the days after release: what only the clock brings about. */
 static bool calendar_armed(struct sim *s, const struct m_case *c, const Reentry__CaseState *state)
 {
-	moment screening = c->inside && !c->screened && !c->screening_orphan
+	moment screening = c->inside && !c->screened
 		? day_end_at(s, working_day(s, day_of(s, c->custody_start), s->policy->screening_days)) : MOMENT_NONE;
 	const Reentry__Timer *unknown = timer_of(state, "still-unknown", NULL);
 
-	if (!c->screening_orphan && !armed_for(s, c, state, "screening", NULL, screening))
+	if (!armed_for(s, c, state, "screening", NULL, screening))
 		return false;
-	if (c->unknown_since && c->inside && !c->closed ? !unknown || (unknown->due - notice_at(s, c->unknown_since)) > 400 * INT64_C(86400000) : unknown && !c->inside)
+	if (c->unknown_since && c->inside && !c->closed ? !unknown || (unknown->due - notice_at(s, c->unknown_since)) > 400 * INT64_C(86400000) : unknown != NULL)
 		return violated(s, "deadline", "%s: still-unknown is %s", c->ref, unknown ? "armed" : "not armed");
 	if (unknown && (day_of(s, unknown->due) - c->unknown_since) % s->policy->still_unknown_days)
 		return violated(s, "deadline", "%s: still-unknown does not come every %d days", c->ref, s->policy->still_unknown_days);
@@ -105,9 +107,9 @@ static bool calendar_armed(struct sim *s, const struct m_case *c, const Reentry_
 		for (size_t k = 0; k < state->n_timers; k++)
 			armed = armed || (strcmp(rules_timer_name(state->timers[k]->kind), "followup") == 0 && state->timers[k]->n == s->policy->followup_days[i]
 				&& state->timers[k]->due == due);
-		if (armed != (c->released && !c->followup_orphan && due > world_now(s)))
+		if (armed != (c->released && !c->closed && due > world_now(s)))
 			return violated(s, "deadline", "%s: follow-up %u is %s", c->ref, s->policy->followup_days[i], armed ? "armed" : "not armed");
-		if (c->released && !c->followup_orphan && due <= world_now(s) && !((c->followups_due | c->followups_done) & UINT32_C(1) << i))
+		if (c->released && !c->closed && due <= world_now(s) && !((c->followups_due | c->followups_done | c->followups_missed) & UINT32_C(1) << i))
 			return violated(s, "followup", "%s: day %u has passed and nobody was told", c->ref, s->policy->followup_days[i]);
 	}
 	return true;
@@ -118,20 +120,26 @@ static bool others_armed(struct sim *s, const struct m_case *c, const Reentry__C
 {
 	for (size_t i = 0; i < c->n_handovers; i++) {
 		const struct m_handover *h = &c->handovers[i];
-		moment report = day_end_at(s, working_day(s, h->start, s->policy->start_report_days));
+		bool awaited = h->state == STATE(ACCEPTED) || h->state == STATE(RECONFIRM);
+		moment report = day_end_at(s, working_day(s, h->report_from, s->policy->start_report_days));
 
-		if (h->state == STATE(ACCEPTED) && !h->orphan && !h->resumed && !armed_for(s, c, state, "start-report", h->ref, report))
+		if (!armed_for(s, c, state, "start-report", h->ref, awaited ? report : MOMENT_NONE))
 			return false;
-		if (is_open(h) && !h->orphan && h->urgent && !h->received && h->decide_by > world_now(s) + s->policy->urgent_reminder && !timer_of(state, "urgent-reminder", h->ref))
+		if (is_open(h) && h->urgent && !h->received && h->decide_by > world_now(s) + s->policy->urgent_reminder && !timer_of(state, "urgent-reminder", h->ref))
 			return violated(s, "deadline", "%s %s: no reminder every half hour", c->ref, h->ref);
-		if (is_open(h) && !h->orphan && !h->urgent && half_way(s, h) > world_now(s) && !h->moved && !timer_of(state, "offer-reminder", h->ref))
+		if (is_open(h) && !h->urgent && half_way(s, h) > world_now(s) && !h->moved && !timer_of(state, "offer-reminder", h->ref))
 			return violated(s, "deadline", "%s %s: no reminder half-way", c->ref, h->ref);
 	}
 	for (size_t i = 0; i < c->n_sanctions; i++) {
 		const struct m_sanction *x = &c->sanctions[i];
-		moment behind = x->kind == REENTRY__SENTENCE_KIND__VALUE__COMMUNITY_SERVICE && x->running && !x->failed ? notice_at(s, x->complete_by - s->policy->behind_days) : MOMENT_NONE;
+		bool service = x->kind == REENTRY__SENTENCE_KIND__VALUE__COMMUNITY_SERVICE, waits = x->running && (service ? !x->failed : x->has_contact && !x->on_hold);
+		moment due = service ? notice_at(s, x->complete_by - s->policy->behind_days) : civil_add_days(s->policy->zone, x->contact, s->policy->contact_overdue_days);
 
-		if (*x->ref && !x->orphan && !KNOWN('J') && !armed_for(s, c, state, "service-behind", x->ref, behind))
+		if (x->kind == REENTRY__SENTENCE_KIND__VALUE__DETENTION)
+			continue;
+		if (!x->running && sanction_of((struct m_case *)(uintptr_t)c, *x->ref ? x->ref : NULL, x->kind, true))
+			continue; /* another runs under the same name, or without one */
+		if (!armed_for(s, c, state, service ? "service-behind" : "contact-overdue", x->ref, waits ? due : MOMENT_NONE))
 			return false;
 	}
 	for (size_t i = 0; i < c->n_consents; i++) {
@@ -148,9 +156,7 @@ static bool others_armed(struct sim *s, const struct m_case *c, const Reentry__C
 
 static bool deadlines_fine(struct sim *s, const struct m_case *c, const Reentry__CaseState *state)
 {
-	bool holding = c->recorded && !c->released && !c->ordered && !c->closed, supervised = false;
-	moment contact = MOMENT_NONE;
-	size_t n_supervised = 0;
+	bool holding = c->recorded && !c->released && !c->ordered;
 
 	for (size_t i = 0; i < state->n_timers; i++) {
 		moment due = state->timers[i]->due;
@@ -160,19 +166,8 @@ static bool deadlines_fine(struct sim *s, const struct m_case *c, const Reentry_
 		if (due <= world_now(s))
 			return violated(s, "deadline-past", "%s: %s is due at %lld and it is %lld", c->ref, rules_timer_name(state->timers[i]->kind), (long long)due, (long long)world_now(s));
 	}
-	for (size_t i = 0; i < c->n_sanctions; i++)
-		if (c->sanctions[i].kind == REENTRY__SENTENCE_KIND__VALUE__SUPERVISION && c->sanctions[i].running) {
-			n_supervised += c->sanctions[i].orphan ? 2 : 1;
-			supervised = c->sanctions[i].has_contact && !c->sanctions[i].on_hold;
-			contact = c->sanctions[i].contact;
-		}
-	if (n_supervised == 1 && !c->closed && supervised && !KNOWN('J')
-		&& !armed_for(s, c, state, "contact-overdue", NULL, civil_add_days(s->policy->zone, contact, s->policy->contact_overdue_days)))
-		return false;
-	if ((n_supervised == 0 || (n_supervised == 1 && !supervised)) && !armed_for(s, c, state, "contact-overdue", NULL, MOMENT_NONE))
-		return false;
 	return countdown_armed(s, c, state, true) && countdown_armed(s, c, state, false) && plans_armed(s, c, state)
-		&& (c->hold_orphan || armed_for(s, c, state, "confirm-hold", NULL, holding ? c->hold_ends : MOMENT_NONE))
+		&& armed_for(s, c, state, "confirm-hold", NULL, holding ? c->hold_ends : MOMENT_NONE)
 		&& calendar_armed(s, c, state) && others_armed(s, c, state);
 }
 

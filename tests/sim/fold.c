@@ -66,19 +66,37 @@ static bool something_runs(const struct m_case *c)
 	return false;
 }
 
+/* What lies ahead or is still owed goes on; a moment that passed while the case was closed cannot be announced any more (docs/decisions.md). */
+static void reopened(const struct sim *s, struct m_case *c, moment at)
+{
+	if (!c->closed)
+		return;
+	c->closed = false;
+	c->to_release.armed &= ~milestones_due(s, c->date, at);
+	c->to_start.armed &= ~milestones_due(s, c->start_date, at);
+	for (size_t i = 0; c->released && i < s->policy->n_followup_days; i++)
+		if (notice_at(s, day_of(s, c->released_at) + (civil_date)s->policy->followup_days[i]) <= at)
+			c->followups_missed |= UINT32_C(1) << i;
+}
+
 FOLD(fold_sentence)
 {
 	const Reentry__SentenceImposed *imposed = r->data;
-	struct m_sanction *x;
+	struct m_sanction *x = r->event->sanction ? sanction_of(c, r->event->sanction, (int)imposed->kind, false) : NULL;
 
-	if (c->n_sanctions == SANCTIONS) {
+	if (!x && c->n_sanctions == SANCTIONS) {
 		violated(s, "sim", "too many sanctions for the simulation");
 		return;
 	}
-	x = &c->sanctions[c->n_sanctions++];
-	*x = (struct m_sanction){ .kind = (int)imposed->kind, .authority = r->publisher, .supervisor = NOBODY, .hours = imposed->hours };
-	snprintf(x->ref, sizeof x->ref, "%s", r->event->sanction ? r->event->sanction : "");
-	c->closed = false;
+	if (!x) {
+		x = &c->sanctions[c->n_sanctions++];
+		*x = (struct m_sanction){ .kind = (int)imposed->kind, .supervisor = NOBODY };
+		snprintf(x->ref, sizeof x->ref, "%s", r->event->sanction ? r->event->sanction : "");
+	}
+	x->authority = r->publisher;
+	if (imposed->has_hours && !x->running)
+		x->hours = imposed->hours;
+	reopened(s, c, r->at);
 	if (!c->inside && !something_runs(c))
 		c->phase = PHASE(BEFORE);
 	codes(c, r, imposed->origin, imposed->destination);
@@ -87,7 +105,10 @@ FOLD(fold_sentence)
 /* A new custody: what belonged to the last one is history; a re-arrest puts what runs on hold (6.1, 8). */
 static void new_custody(struct m_case *c)
 {
-	for (size_t i = 0; i < c->n_handovers && c->phase == PHASE(AFTER); i++) {
+	/* Also who was released and has been supervised since (DURING) is arrested again. */
+	bool again = c->phase == PHASE(AFTER) || (c->released && c->phase == PHASE(DURING));
+
+	for (size_t i = 0; i < c->n_handovers && again; i++) {
 		struct m_handover *h = &c->handovers[i];
 
 		if (h->state != STATE(ACCEPTED) && h->state != STATE(RECONFIRM) && h->state != STATE(STARTED))
@@ -101,25 +122,27 @@ static void new_custody(struct m_case *c)
 	c->has_date = c->ordered = c->recorded = c->released = c->has_start_date = c->screened = false;
 	c->confirmed_to = 0;
 	c->unfired = c->to_release.armed = c->to_start.armed = 0;
-	c->followups_due = c->followups_done = 0;
+	c->followups_due = c->followups_done = c->followups_missed = 0;
 	c->inside = true;
-	c->unknown_since = 0;
+	c->unknown_since = c->unknown_then = 0;
 }
 
 FOLD(fold_custody)
 {
 	const Reentry__CustodyStarted *started = r->data;
 
-	if (c->inside && c->custodian != r->publisher)
+	/* Whose case was closed, or whose release was recorded before this start, has been outside (docs/decisions.md). */
+	bool outside = !c->inside || c->closed || (c->recorded && started->start->ms >= c->released_at);
+
+	if (c->inside && !c->closed && c->custodian != r->publisher)
 		violated(s, "custody-elsewhere", "custody.started by %s while the person is in %s", agency_id(s, r->publisher), agency_id(s, c->custodian));
-	if (!c->inside)
+	reopened(s, c, r->at);
+	if (outside)
 		new_custody(c);
 	c->custodian = r->publisher;
 	c->has_custody_start = true;
-	c->screening_orphan = false;
 	c->custody_start = started->start->ms;
 	c->phase = PHASE(DURING);
-	c->closed = false;
 	codes(c, r, started->origin, started->destination);
 }
 
@@ -138,19 +161,12 @@ FOLD(fold_destination)
 	c->destination = slot_empty_after(r) ? -1 : code_of(((const Reentry__DestinationChanged *)r->data)->destination);
 }
 
+/* Its clocks stand still until it is opened again; the offers that are open are withdrawn by what follows. */
 FOLD(fold_closed)
 {
 	(void)s;
 	(void)r;
 	c->closed = true;
-	for (size_t i = 0; i < c->n_handovers; i++)
-		c->handovers[i].orphan = true;
-	for (size_t i = 0; i < c->n_sanctions; i++)
-		c->sanctions[i].orphan = true;
-	c->hold_orphan = c->screening_orphan = c->followup_orphan = true;
-	c->unknown_since = 0;
-	c->to_release.armed = c->to_start.armed = 0;
-	c->followups_due = c->followups_done = 0;
 }
 
 /* --- countdowns (4.2) ------------------------------------------------------------------------------------------------------------ */
@@ -287,7 +303,6 @@ FOLD(fold_recorded)
 	(void)s;
 	c->recorded = true;
 	c->released_at = ((const Reentry__Released *)r->data)->released_at->ms;
-	c->hold_orphan = false;
 	c->hold_ends = r->at + s->policy->confirm_hold;
 	c->expect_confirm = c->ordered;
 }
@@ -304,22 +319,27 @@ static void confirmed(struct sim *s, struct m_case *c, const struct seen *r)
 	c->unfired = c->to_release.armed;
 	c->to_release = (struct m_count){ 0 };
 	c->released = true;
-	c->inside = c->expect_confirm = c->followup_orphan = false;
+	c->inside = c->expect_confirm = false;
+	c->unknown_then = c->unknown_since;
 	c->unknown_since = 0;
 	c->phase = PHASE(AFTER);
 	c->confirmed_to = 0;
-	c->followups_due = c->followups_done = 0;
-	for (size_t i = 0; i < c->n_handovers; i++)
-		if (c->handovers[i].state == STATE(ON_HOLD)) {
-			c->handovers[i].state = c->handovers[i].held;
-			c->handovers[i].resumed = true;
-		}
+	c->followups_due = c->followups_done = c->followups_missed = 0;
+	for (size_t i = 0; i < c->n_handovers; i++) {
+		struct m_handover *h = &c->handovers[i];
+
+		h->resumed = h->state == STATE(ON_HOLD);
+		if (!h->resumed)
+			continue;
+		h->state = h->held;
+		h->report_from = h->start > day_of(s, r->at) ? h->start : day_of(s, r->at);
+	}
 	for (size_t i = 0; i < c->n_sanctions; i++) {
 		struct m_sanction *x = &c->sanctions[i];
 
 		if (!x->running || !x->on_hold)
 			continue;
-		x->on_hold = x->orphan = false;
+		x->on_hold = false;
 		x->has_contact = true;
 		x->contact = add_days(s, r->at, x->interval);
 	}
@@ -336,9 +356,20 @@ FOLD(fold_confirmed)
 	c->released = c->recorded = c->expect_retract = false;
 	c->inside = true;
 	c->phase = PHASE(DURING);
-	c->followups_due = c->followups_done = 0;
+	c->followups_due = c->followups_done = c->followups_missed = 0;
+	c->unknown_since = c->unknown_then;
 	if (c->has_date && !c->ordered)
 		c->to_release.armed = c->unfired;
+	/* What this release had taken back is on hold again (docs/decisions.md). */
+	for (size_t i = 0; i < c->n_handovers; i++) {
+		struct m_handover *h = &c->handovers[i];
+
+		if (h->resumed && (h->state == STATE(ACCEPTED) || h->state == STATE(RECONFIRM) || h->state == STATE(STARTED))) {
+			h->held = h->state;
+			h->state = STATE(ON_HOLD);
+		}
+		h->resumed = false;
+	}
 	for (size_t i = 0; i < c->n_sanctions; i++)
 		if (c->sanctions[i].kind == KIND(SUPERVISION) && c->sanctions[i].running)
 			c->sanctions[i].on_hold = true;
@@ -364,6 +395,7 @@ static void need_set(struct sim *s, struct m_case *c, const struct seen *r, int 
 
 	slot_set(s, &n->slot, r);
 	n->known = !off;
+	n->at_risk = n->at_risk && !off;
 	n->status = to.status;
 	n->has_from = !off && to.from;
 	n->from = n->has_from ? to.from->days : 0;
@@ -380,7 +412,7 @@ FOLD(fold_need)
 
 	if (r->publisher != BROKER) {
 		need_set(s, c, r, (int)changed->need, (struct status){ (int)changed->status, changed->from_date });
-		if (strcmp(r->type->name, "need.screened") == 0 && c->inside)
+		if (strcmp(r->type->name, "need.screened") == 0 && c->inside && !slot_empty_after(r))
 			c->screened = true;
 		return;
 	}
@@ -405,7 +437,7 @@ FOLD(fold_arranging)
 	int need = r->type->need ? r->type->need : (int)a->need;
 
 	need_set(s, c, r, need, (struct status){ r->type->status, a->from_date });
-	if (strstr(r->type->name, ".at-risk"))
+	if (strstr(r->type->name, ".at-risk") && !slot_empty_after(r))
 		c->needs[need].at_risk = true;
 }
 
@@ -417,7 +449,7 @@ FOLD(fold_gap)
 
 	if (told->open && told->reason == (int)d->reason && told->nights == d->nights)
 		violated(s, "gap-twice", "gap %d was told at %llu and has not changed", (int)d->need, (unsigned long long)r->position);
-	else if (c->released)
+	else if (c->released && !has)
 		violated(s, "gap-after-release", "gap %d was raised at %llu", (int)d->need, (unsigned long long)r->position);
 	else if (!has || is.reason != (int)d->reason || is.nights != d->nights)
 		violated(s, "gap-function", "gap %d as told at %llu is not what the state says", (int)d->need, (unsigned long long)r->position);
@@ -431,7 +463,7 @@ FOLD(fold_gap_closed)
 
 	if (!c->gaps[d->need].open)
 		violated(s, "gap-twice", "gap %d was closed at %llu and was not open", (int)d->need, (unsigned long long)r->position);
-	else if (!c->released && gap_now(s, c, (int)d->need, r->at, &is))
+	else if (gap_now(s, c, (int)d->need, r->at, &is))
 		violated(s, "gap-function", "gap %d was closed at %llu, but the state has it", (int)d->need, (unsigned long long)r->position);
 	c->gaps[d->need].open = false;
 }

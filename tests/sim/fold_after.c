@@ -11,27 +11,42 @@
 
 static struct m_sanction *take(struct sim *s, struct m_case *c, const struct seen *r, int kind)
 {
-	for (size_t i = 0; i < c->n_sanctions; i++) {
-		struct m_sanction *x = &c->sanctions[i];
+	const char *ref = r->event->sanction;
+	struct m_sanction *taken = NULL;
 
-		if (x->kind != kind || x->running || x->ended || (r->event->sanction && strcmp(x->ref, r->event->sanction) != 0))
-			continue;
-		x->running = true;
-		x->orphan = false;
-		x->supervisor = r->publisher;
-		c->phase = PHASE(DURING);
-		return x;
+	/* The one named, else one that the court did not name, unless that name is another's; without a name one that has none, else any. */
+	for (int pass = 0; pass < 2 && !taken && (pass == 0 || !ref || !sanction_of(c, ref, kind, false)); pass++)
+		for (size_t i = 0; i < c->n_sanctions && !taken; i++) {
+			struct m_sanction *x = &c->sanctions[i];
+
+			if (x->kind == kind && !x->running && !x->ended && (pass == 0 ? strcmp(x->ref, ref ? ref : "") == 0 : !ref || !*x->ref))
+				taken = x;
+		}
+	if (!taken) {
+		violated(s, "no-sentence", "%s at %llu without a sentence that nobody supervises", r->type->name, (unsigned long long)r->position);
+		return NULL;
 	}
-	violated(s, "no-sentence", "%s at %llu without a sentence that nobody supervises", r->type->name, (unsigned long long)r->position);
-	return NULL;
+	taken->running = true;
+	taken->supervisor = r->publisher;
+	if (ref)
+		snprintf(taken->ref, sizeof taken->ref, "%s", ref);
+	c->phase = PHASE(DURING);
+	return taken;
 }
 
 static struct m_sanction *running(struct sim *s, struct m_case *c, const struct seen *r, int kind)
 {
 	struct m_sanction *x = sanction_of(c, r->event->sanction, kind, true);
+	size_t n = 0;
 
+	for (size_t i = 0; i < c->n_sanctions; i++)
+		n += c->sanctions[i].running && c->sanctions[i].kind == kind;
 	if (!x)
 		violated(s, "no-sentence", "%s at %llu of nothing that runs", r->type->name, (unsigned long long)r->position);
+	else if (n > 1 && *x->ref && !r->event->sanction)
+		violated(s, "no-sentence", "%s at %llu does not say which of %zu", r->type->name, (unsigned long long)r->position, n);
+	else if (r->publisher != BROKER && r->publisher != x->supervisor && r->publisher != x->authority)
+		violated(s, "no-sentence", "%s at %llu by %s, which does not supervise it", r->type->name, (unsigned long long)r->position, agency_id(s, r->publisher));
 	return x;
 }
 
@@ -140,7 +155,6 @@ FOLD(fold_contact)
 		return;
 	slot_set(s, &x->contact_slot, r);
 	x->has_contact = !slot_empty_after(r);
-	x->orphan = false;
 	if (x->has_contact)
 		x->contact = ((const Reentry__ContactPlanned *)r->data)->at->ms;
 }
@@ -154,7 +168,6 @@ FOLD(fold_contact_done)
 	if (!x->has_contact)
 		violated(s, "contact", "%s at %llu, but none was planned", r->type->name, (unsigned long long)r->position);
 	x->contact = civil_add_days(s->policy->zone, x->contact, (int)x->interval);
-	x->orphan = false;
 }
 
 FOLD(fold_supervision_ended)
@@ -222,6 +235,8 @@ FOLD(fold_consent)
 		return;
 	consent->has_until = true;
 	consent->until = given->until->has_ms ? given->until->ms : civil_moment(s->policy->zone, given->until->days + 1, 0);
+	if (consent->until <= r->at)
+		violated(s, "consent", "at %llu to a moment that has passed", (unsigned long long)r->position);
 }
 
 FOLD(fold_consent_withdrawn)

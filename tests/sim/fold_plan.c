@@ -100,7 +100,7 @@ FOLD(fold_offered)
 		slot_set(s, &h->slot, r);
 		h->offerer = r->publisher;
 	}
-	if (slot_empty_after(r) && r->publisher != BROKER && !is_open(h) && !(1u << h->state & RUNNING) && !KNOWN('F')) {
+	if (slot_empty_after(r) && r->publisher != BROKER && !is_open(h) && !(1u << h->state & RUNNING)) {
 		violated(s, "handover-step", "%s at %llu takes back an offer that has ended (state %d)", r->type->name, (unsigned long long)r->position, h->state);
 		return;
 	}
@@ -116,7 +116,6 @@ FOLD(fold_offered)
 	terms(s, h, o);
 	h->offer++;
 	h->moved = h->resumed = false;
-	h->orphan = false;
 	h->state = STATE(OFFERED);
 	h->offered_at = r->at;
 	h->position = r->position;
@@ -148,7 +147,7 @@ static bool step_allowed(struct sim *s, struct m_case *c, const struct m_handove
 		return violated(s, "handover-who", "%s at %llu by %s", r->type->name, (unsigned long long)r->position, agency_id(s, r->publisher));
 	if (offer && offer != h->offer)
 		return violated(s, "offer-number", "%s at %llu for offer %u of %u", r->type->name, (unsigned long long)r->position, offer, h->offer);
-	if (step->by == TAKER && is_open(h) && !h->orphan && r->at >= h->decide_by)
+	if (step->by == TAKER && is_open(h) && r->at >= h->decide_by)
 		return violated(s, "deadline", "%s at %llu after the deadline", r->type->name, (unsigned long long)r->position);
 	if (step->to == STATE(EXPIRED) && r->at < h->decide_by)
 		return violated(s, "deadline", "expired at %llu before the deadline", (unsigned long long)r->position);
@@ -173,9 +172,12 @@ FOLD(fold_step)
 		violated(s, "handover-step", "%s at %llu of no handover", r->type->name, (unsigned long long)r->position);
 		return;
 	}
-	/* The broker's own withdrawn tells a former candidate that its offer was replaced, or follows the CANCEL of the offer. */
-	if (r->publisher == BROKER && step->by == OFFERER)
+	/* The broker's own withdrawn tells a former candidate that its offer was replaced, follows the CANCEL of the offer, or comes of closing the case. */
+	if (r->publisher == BROKER && step->by == OFFERER && (!c->closed || offer_in(r) != h->offer || !is_open(h))) {
+		if (is_open(h) && offer_in(r) == h->offer)
+			violated(s, "handover-who", "%s at %llu by the broker", r->type->name, (unsigned long long)r->position);
 		return;
+	}
 	if (!step_allowed(s, c, h, r, step))
 		return;
 	if (strcmp(step->type, "handover.delivered") == 0 && h->state == STATE(OFFERED))
@@ -192,8 +194,7 @@ FOLD(fold_step)
 	h->received = h->received || step->by == TAKER;
 	if (step->to == STATE(ACCEPTED)) {
 		h->provider = h->has_start = true;
-		h->resumed = h->orphan = false;
-		h->start = ((const Reentry__HandoverAccepted *)r->data)->start_date->days;
+		h->start = h->report_from = ((const Reentry__HandoverAccepted *)r->data)->start_date->days;
 	}
 	if (1u << step->to & (BIT(DECLINED) | BIT(EXPIRED) | BIT(WITHDRAWN) | BIT(COMPLETED) | BIT(ENDED_EARLY)))
 		ended(c, h, step->to);

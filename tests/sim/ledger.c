@@ -57,7 +57,7 @@ bool ledger_book(struct sim *s, const struct seen *r, int of_case)
 		e->relations = (uint8_t)(c->now[agency] ? c->now[agency] : c->before[agency]);
 		e->care = care_of(s, c, agency, r->at, &by_consent);
 		e->by_consent = by_consent;
-		e->urgent = r->record->urgent || (r->event->priority == REENTRY__PRIORITY__VALUE__URGENT && !KNOWN('E'));
+		e->urgent = r->record->urgent || r->event->priority == REENTRY__PRIORITY__VALUE__URGENT;
 	}
 	return true;
 }
@@ -84,7 +84,7 @@ void ledger_drop(struct sim *s, int agency, int of_case, uint64_t before)
 /* Consents end by the clock, too: looked at when something is handed out. */
 static bool may_be_gone(struct sim *s, int agency, const struct entry *e)
 {
-	return e->maybe || (e->by_consent && KNOWN('H')) || (e->by_consent && s->told[e->position].class_c & ~care_of(s, &s->cases[e->of_case], agency, s->recorded, NULL));
+	return e->maybe || (e->by_consent && s->told[e->position].class_c & ~care_of(s, &s->cases[e->of_case], agency, s->recorded, NULL));
 }
 
 /* A consent has ended: what it alone let through may be gone, and may only be shown without it. */

@@ -328,8 +328,6 @@ MAKE(offered)
 		m->note = (char *)(uintptr_t)"for the candidate not to see";
 	d->urgent = chance(s, 12);
 	versioned(s, d, h ? &h->slot : NULL);
-	if (KNOWN('F') && d->op > REENTRY__OP__VALUE__SUPERSEDE)
-		d->op = 0;
 	d->data = m;
 }
 

@@ -95,15 +95,21 @@ struct m_handover *handover_of(struct m_case *c, const char *ref)
 	return NULL;
 }
 
+/* By its reference; without one the one that has none, else the first. */
 struct m_sanction *sanction_of(struct m_case *c, const char *ref, int kind, bool running)
 {
+	struct m_sanction *first = NULL;
+
 	for (size_t i = 0; i < c->n_sanctions; i++) {
 		struct m_sanction *x = &c->sanctions[i];
 
-		if (x->kind == kind && (!ref || strcmp(x->ref, ref) == 0) && (!running || x->running))
+		if (x->kind != kind || (running && !x->running))
+			continue;
+		if (strcmp(x->ref, ref ? ref : "") == 0)
 			return x;
+		first = first ? first : x;
 	}
-	return NULL;
+	return ref ? NULL : first;
 }
 
 bool is_open(const struct m_handover *h)
@@ -237,7 +243,7 @@ bool gap_now(const struct sim *s, const struct m_case *c, int need, moment now, 
 	if (!not_done(status))
 		return false;
 	if (counts(c) ? !(c->ordered || notice_at(s, c->date - milestone) <= now)
-		: !(n->at_risk && !c->inside && !c->released && c->has_start_date && notice_at(s, c->start_date - milestone) <= now))
+		: !(n->at_risk && !c->inside && c->has_start_date && notice_at(s, c->start_date - milestone) <= now))
 		return false;
 	*ret_gap = (struct m_gap){ true, REENTRY__GAP_REASON__VALUE__NOT_ARRANGED, 0 };
 	return true;

@@ -34,7 +34,7 @@ static void decision_begin(struct sim *s, struct m_case *c, uint64_t position, m
 static void relations_settled(struct sim *s, const struct m_case *c)
 {
 	for (int i = 0; i < (int)s->policy->n_agencies; i++) {
-		bool gained = (c->now[i] & (GM | DK | PR) & ~c->before[i]) != 0, saw_all = c->before[i] & (KNOWN('I') ? ALL : GM | PI | SV);
+		bool gained = (c->now[i] & (GM | DK | PR) & ~c->before[i]) != 0, saw_all = c->before[i] & (GM | PI | SV);
 		bool snapshot = (c->snapshots & ONE(i)) != 0;
 
 		if (c->before[i] && !c->now[i] && !(c->ended & ONE(i)))
@@ -58,7 +58,7 @@ static void gaps_settled(struct sim *s, struct m_case *c, moment now)
 
 		if (told->open && !c->released && plant(s, FAULT_GAP_MISSED))
 			told->open = false;
-		if (c->released) {
+		if (c->released && !has) {
 			const struct m_need *n = &c->needs[need];
 			bool known = n->known, from = false;
 			int status = n->status;
@@ -119,6 +119,9 @@ void decision_end(struct sim *s, struct m_case *c)
 		violated(s, "notice-at-once", "%s: milestones are due and nobody was told", c->ref);
 	if (c->expect_confirm || c->expect_retract)
 		violated(s, "confirm-at-once", "%s: release.confirmed or its RETRACT should have gone out", c->ref);
+	for (size_t i = 0; c->closed && i < c->n_handovers; i++)
+		if (is_open(&c->handovers[i]))
+			violated(s, "closed", "%s is closed and %s is open", c->ref, c->handovers[i].ref);
 	if (c->expect_next >= 0)
 		violated(s, "then", "%s %s: neither the next offer nor unplaced followed", c->ref, c->handovers[c->expect_next].ref);
 	for (size_t i = 0; i < c->n_sanctions; i++) {
@@ -162,7 +165,7 @@ static void relation_checked(struct sim *s, struct m_case *c, const struct seen 
 		return;
 	if (!has && !c->before[agency])
 		violated(s, "no-relation", "%s at %llu goes to %s, which has no relation to %s", r->type->name, (unsigned long long)r->position, agency_id(s, agency), c->ref);
-	else if (!has && (c->ended & ONE(agency)) && !(KNOWN('A') && strcmp(r->type->name, "case.withdrawn") == 0))
+	else if (!has && (c->ended & ONE(agency)))
 		violated(s, "after-end", "%s at %llu goes to %s after the message that ended it", r->type->name, (unsigned long long)r->position, agency_id(s, agency));
 	else if (!(c->now[agency] & ALL) && !(c->before[agency] & ALL) && strncmp(r->type->name, "handover.", 9) != 0 && !ending(r))
 		violated(s, "candidate-sees", "%s at %llu goes to %s, a candidate", r->type->name, (unsigned long long)r->position, agency_id(s, agency));

@@ -38,7 +38,7 @@ static bool sees_less(const struct sim *s, const struct m_case *c, int agency, m
 	uint8_t care = care_of(s, c, agency, when, NULL);
 
 	for (int need = NEED(PSYCHIATRIC); need <= NEED(LVB); need++)
-		if ((KNOWN('D') ? c->needs[need].known : c->needs[need].slot.version > 0) && !(care & 1u << (need - NEED(PSYCHIATRIC))))
+		if (c->needs[need].slot.version > 0 && !(care & 1u << (need - NEED(PSYCHIATRIC))))
 			return true;
 	return false;
 }
@@ -69,7 +69,7 @@ static bool reached(struct sim *s, const struct m_case *c, const struct seen *r,
 		return true;
 	if ((to & X_FORMER) && (before & PI))
 		return true;
-	if ((to & X_KEEPING) && (now & GM) && (before & (KNOWN('I') ? ALL : GM)))
+	if ((to & X_KEEPING) && (now & GM) && (before & GM))
 		return true;
 	if ((to & X_UNCONFIRMED) && (now & ALL) && s->policy->agencies[agency].unconfirmed)
 		return true;
@@ -99,10 +99,14 @@ static agents named(struct sim *s, struct m_case *c, const struct seen *r)
 	if (h && (r->type->to & X_OFFERER) && h->offerer >= 0 && c->now[h->offerer])
 		set |= ONE(h->offerer);
 	if (h && (r->type->to & X_TAKER)) {
-		/* The broker's withdrawn where the offer lives on: for the candidate that it was taken from. */
-		bool replaced = strcmp(r->type->name, "handover.withdrawn") == 0 && r->publisher == BROKER && is_open(h);
+		/* The broker's withdrawn of a former offer is for the candidate that it was taken from. */
+		bool withdrawn = strcmp(r->type->name, "handover.withdrawn") == 0 && r->publisher == BROKER;
+		unsigned offer = withdrawn ? ((const Reentry__HandoverStep *)r->data)->offer : 0;
 
-		who = replaced ? h->past[h->n_past - 1].agency : h->to;
+		who = h->to;
+		for (size_t i = 0; withdrawn && i < h->n_past; i++)
+			if (h->past[i].offer == offer)
+				who = h->past[i].agency;
 		set |= who >= 0 ? ONE(who) : 0;
 	}
 	if (!(r->type->to & X_NAMED))

@@ -100,7 +100,7 @@ bool shown_check(struct sim *s, int agency, const struct entry *e, const Reentry
 	named = class_c_in(data);
 	if (plant(s, FAULT_CLASS_C))
 		named |= (uint8_t)~care & 7;
-	if (named & ~care && !(KNOWN('G') && e->by_consent && care))
+	if (named & ~care)
 		return violated(s, "class-c", "%s gets %llu (%s) with class C needs that it may not see", agency_id(s, agency), (unsigned long long)d->sequence, event->type);
 	if (!(e->relations & ALL) && !candidate_fine(s, event, d, data))
 		return false;

@@ -58,8 +58,8 @@ struct m_handover {
 	char ref[16];
 	int to, offerer, need, state, held;
 	unsigned offer;
-	bool provider, has_start, urgent, received, unplaced, has_explicit, orphan, resumed, moved;   /* orphan: its clocks ended with the case */
-	civil_date start;
+	bool provider, has_start, urgent, received, unplaced, has_explicit, moved, resumed;   /* resumed: by the last release */
+	civil_date start, report_from;                  /* from when a report of its start is awaited */
 	moment offered_at, decide_by, explicit_by, urgent_at;
 	uint64_t position;                              /* of the current offer */
 	int then[4]; size_t n_then;
@@ -73,7 +73,7 @@ struct m_sanction {
 	bool running, ended, on_hold, failed;
 	unsigned hours, interval;
 	civil_date complete_by;
-	bool has_contact, orphan;                       /* orphan: as of a handover */
+	bool has_contact;
 	moment contact;
 	struct slot contact_slot;
 	struct m_booking bookings[BOOKINGS]; size_t n_bookings;
@@ -101,12 +101,11 @@ struct m_case {
 	struct m_handover handovers[HANDOVERS]; size_t n_handovers;
 	struct m_sanction sanctions[SANCTIONS]; size_t n_sanctions;
 	struct m_consent consents[CONSENTS]; size_t n_consents;
-	uint32_t followups_due, followups_done;         /* bits of days told, done */
+	uint32_t followups_due, followups_done, followups_missed;   /* bits of days told, done, passed while the case was closed */
 	/* of the decision that is being read */
 	uint8_t before[AGENCIES], now[AGENCIES];        /* relations */
 	bool existed, deciding;
-	bool hold_orphan, screening_orphan, followup_orphan;   /* their clocks ended with the case */
-	civil_date unknown_since;                       /* 0: a date is known, or nobody said */
+	civil_date unknown_since, unknown_then;         /* 0: a date is known, or nobody said; then: as it was at the release */
 	uint64_t decision;                              /* its first position */
 	agents ended, snapshots, regained;
 	uint32_t published;                             /* needs that it touched */
@@ -211,20 +210,6 @@ struct sim {
 /* Remembers the first violation; returns false, so that checks can return it. */
 bool violated(struct sim *s, const char *invariant, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* While faults that were found are being mended the search for others goes on: make CFLAGS='-DSIM_KNOWN="\"AD\""' lets these pass.
- *   A  SUPERSEDE of an open offer ends the former candidate's relation with two messages
- *   D  a class C need is retracted: nobody hears that CARE changed
- *   E  what the broker publishes URGENT (escalated, reminder) is not watched for delivery.overdue
- *   F  CANCEL and RETRACT of an offer that has ended are accepted, and reach who has no relation
- *   G  after a consent, class C of one need is shown to who may see another
- *   H  a withdrawn consent drops what its receiver may see without it
- *   I  an agency that has another relation already and becomes municipality gets no snapshot
- *   J  the end of a sanction without reference disarms the deadlines of all others */
-#ifdef SIM_KNOWN
-#define KNOWN(letter) (strchr(SIM_KNOWN, letter) != NULL)
-#else
-#define KNOWN(letter) false
-#endif
 #define FINE(s) (!(s)->violation)
 /* True once, at the place where that fault is planted. */
 bool plant(struct sim *s, enum fault fault);
