@@ -19,7 +19,6 @@
 
 #define FAULTS_TOLD_MAX 100
 #define LINE_SIZE 1024
-#define ARENA_RENEW 4096         /* records between two resets of memory */
 
 struct verify {
 	const struct verify_options *options;
@@ -180,8 +179,7 @@ static int check_records(struct verify *v)
 		}
 		core->last = core->committed = position;
 		v->result.records++;
-		if (position % ARENA_RENEW == 0)
-			arena_reset(&v->arena);
+		arena_reset(&v->arena);
 		check_nodes(v, position);
 		if (log_parse(&cursor.value, position, &v->arena, &parts)) {
 			fault(v, "record %llu: does not match its hash", (unsigned long long)position);
@@ -280,6 +278,7 @@ static int check_kept_checkpoints(struct verify *v)
 		struct issued issued;
 		const char *note;
 
+		arena_reset(&v->arena);
 		if (checkpoint_row(&cursor.key, &cursor.value, &v->arena, &issued, &note) || issued.size <= last) {
 			fault(v, "the checkpoint that is kept over more than %llu records does not match its hash", (unsigned long long)last);
 			continue;
