@@ -288,8 +288,10 @@ void handovers_resume(struct rules_run *run)
 		handover *h = run->state->handovers[i];
 		civil_date from;
 
-		if (h->state != HANDOVER(ON_HOLD))
+		if (h->state != HANDOVER(ON_HOLD)) {
+			UNSET(h, held); /* of an earlier custody: this release takes nothing back */
 			continue;
+		}
 		SET(h, state, h->held);
 		if (h->state == HANDOVER(STARTED))
 			continue;

@@ -28,22 +28,26 @@ bool sanctions_running(const state *c)
 	return false;
 }
 
-/* A sentence of that kind that nobody has taken yet: the one named, else one that the court did not name. */
+/* A sentence of that kind that nobody has taken yet: the one named, else one that the court did not name, unless that name is another's. */
 static sanction *untaken(const state *c, const char *ref, Reentry__SentenceKind__Value kind)
 {
 	sanction *found = NULL;
+	bool given = false;
 
 	for (size_t i = 0; c && i < c->n_sanctions; i++) {
 		sanction *s = c->sanctions[i];
 
-		if (s->kind != kind || s->running || s->ended)
+		if (s->kind != kind)
+			continue;
+		given = given || (ref && same(s->ref, ref));
+		if (s->running || s->ended)
 			continue;
 		if (ref ? same(s->ref, ref) : !s->ref)
 			return s;
 		if (!found && (!ref || !s->ref))
 			found = s;
 	}
-	return found;
+	return given ? NULL : found;
 }
 
 /* One of a kind may run without a reference; more could not be told apart. */
@@ -70,10 +74,17 @@ CHECK(relation_supervision_new)
 	return need_untaken(d, KIND(SUPERVISION));
 }
 
+static bool may_act(const struct decision *d, const sanction *s)
+{
+	const struct agency *me = d->input->agency;
+
+	return same(s->supervisor, me->id) || (me->role == ROLE_COURT && same(s->authority, me->id));
+}
+
 /* The publisher must be the supervisor, or for the court the authority, of a running sanction, and say which where it cannot be told. */
 static int relation_running(struct decision *d, Reentry__SentenceKind__Value kind)
 {
-	const char *me = d->input->agency->id, *ref = d->input->event->sanction;
+	const char *ref = d->input->event->sanction;
 	const state *c = d->run->state;
 	const sanction *it = sanction_find(c, ref, kind, true);
 	size_t running = 0, mine = 0;
@@ -84,11 +95,11 @@ static int relation_running(struct decision *d, Reentry__SentenceKind__Value kin
 		if (s->kind != kind || !s->running || (ref && s != it))
 			continue;
 		running++;
-		mine += same(s->supervisor, me) || (d->input->agency->role == ROLE_COURT && same(s->authority, me));
+		mine += may_act(d, s);
 	}
 	if (!mine)
 		return refuse(d, "no-such-case", "subject: there is no such case");
-	return running == 1 || !it->ref ? 0 : refuse(d, "invalid-value", "sanction: several are running; name one");
+	return running == 1 || (!it->ref && may_act(d, it)) ? 0 : refuse(d, "invalid-value", "sanction: several are running; name one");
 }
 
 CHECK(relation_service)
@@ -122,8 +133,8 @@ static void sanction_ended(struct rules_run *run, sanction *s)
 	UNSET(s, running);
 	UNSET(s, on_hold);
 	SET(s, ended, true);
-	timer_disarm(run->state, TIMER_BEHIND, sanction_timers(s));
-	timer_disarm(run->state, TIMER_OVERDUE, sanction_timers(s));
+	/* Only its own: a sanction of another kind may bear the same reference, or none as well. */
+	timer_disarm(run->state, s->kind == KIND(SUPERVISION) ? TIMER_OVERDUE : TIMER_BEHIND, sanction_timers(s));
 	if (!run->state->inside && !sanctions_running(run->state))
 		SET(run->state, phase, PHASE(AFTER));
 }
