@@ -10,7 +10,7 @@
 
 #define FOLD_BATCH 1000           /* records folded in one transaction */
 #define COPY_BATCH 10000          /* pairs taken over in one transaction */
-#define SCRATCH_SIZE ((size_t)1 << 36)
+#define SCRATCH_MORE ((size_t)64 << 20) /* than the store itself: it has no log, but pages that are copied */
 
 static const char rebuilding[] = "rebuilding";
 
@@ -221,7 +221,8 @@ static void scratch_remove(const struct core *live)
 
 static int shadow_make(struct core *live, struct core **ret_shadow, struct err *err)
 {
-	struct db_options options = { .size_max = SCRATCH_SIZE, .volatile_store = true, .tables = core_tables };
+	struct db_options options = { .volatile_store = true, .tables = core_tables };
+	struct db_info info = { 0 };
 	struct core *core = calloc(1, sizeof *core);
 	char path[4200];
 
@@ -244,6 +245,9 @@ static int shadow_make(struct core *live, struct core **ret_shadow, struct err *
 	core->key_cache = calloc(KEY_CACHE, sizeof *core->key_cache);
 	if (!core->key_cache)
 		return err_set(err, ERR_NOMEM, "out of memory");
+	if (db_info(live->db, &info))
+		return err_set(err, ERR_CORRUPT, "the size of the store cannot be found out");
+	options.size_max = info.size_max + SCRATCH_MORE;
 	scratch_remove(live);
 	scratch_path(live, path, NULL);
 	return db_open(path, &options, &core->db, err);
