@@ -53,6 +53,7 @@ void figure_one(struct setting *setting)
 	struct load *load = setting->load;
 	struct samples receipts = { 0 };
 	const uint64_t events = setting->full ? 10000 : 1500;
+	const double turns = host_counter(setting->host, "turns"), commits = host_counter(setting->host, "commit_us");
 	uint64_t delivered;
 
 	make_publishers(setting, 1, false);
@@ -63,6 +64,7 @@ void figure_one(struct setting *setting)
 	load_await_deliveries(load, delivered + events);
 	note(setting, F_ONE_P50, "µs", samples_at(&receipts, 0.5));
 	note(setting, F_ONE_P99, "µs", samples_at(&receipts, 0.99));
+	note(setting, F_ONE_COMMIT, "µs", (host_counter(setting->host, "commit_us") - commits) / (host_counter(setting->host, "turns") - turns));
 	samples_release(&receipts);
 }
 
@@ -226,7 +228,7 @@ void figure_memory(struct setting *setting)
 
 /* --- limits --------------------------------------------------------------------------------------------------------------------- */
 
-void figures_limits(struct setting *setting)
+void figures_limits(struct table *table, const char *setting)
 {
 	static const struct { const char *figure, *limit_of, *rows[2]; } limits[] = {
 		{ F_ONE_P50, "round trip + commit of one", { L_ROUND_TRIP, L_COMMIT_1 } },
@@ -244,7 +246,7 @@ void figures_limits(struct setting *setting)
 		double sum = 0;
 
 		for (size_t k = 0; k < 2 && limits[i].rows[k]; k++)
-			sum += table_median(setting->table, LIMITS, limits[i].rows[k]);
-		table_limit(setting->table, setting->name, limits[i].figure, limits[i].limit_of, sum);
+			sum += table_median(table, LIMITS, limits[i].rows[k]);
+		table_limit(table, setting, limits[i].figure, limits[i].limit_of, sum);
 	}
 }

@@ -7,6 +7,7 @@
 
 #define F_ONE_P50 "1 publisher, one at a time: receipt p50"
 #define F_ONE_P99 "1 publisher, one at a time: receipt p99"
+#define F_ONE_COMMIT "1 publisher, one at a time: commit, mean"
 #define F_ONE_256 "1 publisher, 256 outstanding"
 #define F_16_64 "16 publishers, 64 outstanding, one receiver"
 #define F_16_64_P50 "16 publishers, 64 outstanding: receipt p50"
@@ -49,6 +50,7 @@ void figure_fan_out(struct setting *setting);
 void figure_replay(struct setting *setting);
 void figure_start(struct setting *setting);    /* kills and starts; leaves nobody connected */
 void figure_memory(struct setting *setting);   /* starts anew; connects everybody; leaves nobody connected */
-void figures_limits(struct setting *setting);  /* once all have been measured */
+/* The machine's limits beside the figures of a setting, once everything has been measured. */
+void figures_limits(struct table *table, const char *setting);
 
 #endif
