@@ -34,6 +34,20 @@ static int add(struct core *core, const char *id, size_t n)
 	return OK;
 }
 
+/* Numbers are dense: a gap, an id that is none, or one that has a number already would give queues to another agency. */
+static int load_one(struct core *core, const struct db_value *key, const struct db_value *id)
+{
+	const uint8_t *bytes = key->bytes;
+	char text[33] = "";
+
+	if (key->n != 2 || (size_t)(bytes[0] << 8 | bytes[1]) != core->n_agencies || id->n == 0 || id->n >= sizeof text)
+		return ERR_CORRUPT;
+	memcpy(text, id->bytes, id->n);
+	if (strlen(text) != id->n || *slot_of(core, text))
+		return ERR_CORRUPT;
+	return add(core, text, id->n);
+}
+
 /* The table is keyed by number, so that loading keeps the order. */
 int agencies_load(struct core *core)
 {
@@ -44,7 +58,7 @@ int agencies_load(struct core *core)
 	if (!error)
 		DB_FOREACH(&cursor, &txn, T_AGENCIES, NULL, 0)
 			if (!error)
-				error = add(core, cursor.value.bytes, cursor.value.n);
+				error = load_one(core, &cursor.key, &cursor.value);
 	if (!error)
 		error = txn.error;
 	db_abort(&txn);

@@ -262,6 +262,41 @@ static void a_changed_projection_is_found(void **state)
 	assert_whole(place);
 }
 
+/* The last key of each table, changed in its last byte. */
+static void a_changed_key_is_found(void **state)
+{
+	struct core_place *place = *state;
+
+	fill(place);
+	place_close(place);
+	for (int table = 0; table < T_ERASURES; table++) {
+		uint8_t key[DB_KEY_MAX], copy[16384];
+		struct db_value k, value;
+		struct db_txn txn;
+		struct db *db = open_db(place, &txn);
+		struct verify_result result;
+		struct told told;
+		size_t n;
+
+		assert_int_equal(db_last(&txn, table, &k, &value), OK);
+		memcpy(key, k.bytes, k.n);
+		memcpy(copy, value.bytes, n = value.n);
+		assert_int_equal(db_del(&txn, table, key, k.n), OK);
+		key[k.n - 1] ^= 0x40;
+		assert_int_equal(db_put(&txn, table, key, k.n, copy, n), OK);
+		close_db(db, &txn);
+		result = verify(place, &told);
+		if (!result.faults)
+			fail_msg("a changed key of table %s is not found", core_tables[table]);
+		db = open_db(place, &txn);
+		assert_int_equal(db_del(&txn, table, key, k.n), OK);
+		key[k.n - 1] ^= 0x40;
+		assert_int_equal(db_put(&txn, table, key, k.n, copy, n), OK);
+		close_db(db, &txn);
+	}
+	assert_whole(place);
+}
+
 static void a_missing_record_is_found(void **state)
 {
 	struct core_place *place = *state;
@@ -399,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_changed_node_is_named, core_place_make, core_place_remove),
 		cmocka_unit_test_setup_teardown(a_changed_checkpoint_is_named, core_place_make, core_place_remove),
 		cmocka_unit_test_setup_teardown(a_changed_projection_is_found, core_place_make, core_place_remove),
+		cmocka_unit_test_setup_teardown(a_changed_key_is_found, core_place_make, core_place_remove),
 		cmocka_unit_test_setup_teardown(a_missing_record_is_found, core_place_make, core_place_remove),
 		cmocka_unit_test_setup_teardown(a_cut_log_is_found_by_its_checkpoints, core_place_make, core_place_remove),
 		cmocka_unit_test_setup_teardown(another_key_is_not_the_logs, core_place_make, core_place_remove),
