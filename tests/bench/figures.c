@@ -54,6 +54,7 @@ void figure_one(struct setting *setting)
 	struct samples receipts = { 0 };
 	const uint64_t events = setting->full ? 10000 : 1500;
 	const double turns = host_counter(setting->host, "turns"), commits = host_counter(setting->host, "commit_us");
+	const struct cpu before = host_cpu(setting->host);
 	uint64_t delivered;
 
 	make_publishers(setting, 1, false);
@@ -65,6 +66,7 @@ void figure_one(struct setting *setting)
 	note(setting, F_ONE_P50, "µs", samples_at(&receipts, 0.5));
 	note(setting, F_ONE_P99, "µs", samples_at(&receipts, 0.99));
 	note(setting, F_ONE_COMMIT, "µs", (host_counter(setting->host, "commit_us") - commits) / (host_counter(setting->host, "turns") - turns));
+	note(setting, F_ONE_CPU, "µs", (host_cpu(setting->host).own - before.own) * 1e6 / (double)events);
 	samples_release(&receipts);
 }
 

@@ -8,6 +8,7 @@
 #define F_ONE_P50 "1 publisher, one at a time: receipt p50"
 #define F_ONE_P99 "1 publisher, one at a time: receipt p99"
 #define F_ONE_COMMIT "1 publisher, one at a time: commit, mean"
+#define F_ONE_CPU "1 publisher, one at a time: CPU an event, broker"
 #define F_ONE_256 "1 publisher, 256 outstanding"
 #define F_16_64 "16 publishers, 64 outstanding, one receiver"
 #define F_16_64_P50 "16 publishers, 64 outstanding: receipt p50"
