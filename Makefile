@@ -269,7 +269,7 @@ asan:
 .PHONY: asan-build
 asan-build: $(UNIT_BIN) $(CORPUS_BIN)
 
-## make valgrind          the unit tests under valgrind
+## make valgrind          the unit tests and the scenarios under valgrind
 valgrind:
 	$(SUB) tests
 	@$(RUN) valgrind
