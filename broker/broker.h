@@ -103,10 +103,29 @@ size_t net_batch(const struct broker *broker, size_t wanted);
 int net_send_to(struct broker *broker, const struct wire_peer *peer, const Reentry__Frame *frame);
 /* Which one thing is in a frame, without unpacking it: the field's number, or 0 for what is no Frame; and how many items a Publish has. */
 unsigned net_peek(const uint8_t *bytes, size_t n, size_t *ret_items);
+/* The case reference in the bytes of an Event, without unpacking it; false: it names none, or is no Event. Points into the bytes. */
+bool net_subject(const uint8_t *bytes, size_t n, const uint8_t **ret_subject, size_t *ret_n);
 /* Unpacks a whole frame of which exactly one field is set. ERR_INVALID, ERR_NOMEM. */
 int net_unpack(const struct wire_message *message, struct arena *arena, Reentry__Frame **ret_frame, struct err *err);
 
 /* --- session.h ------------------------------------------------------------------------------------------------------------ */
+
+/* --- hold.c: order within a case when something of it could not be taken now -------------------------------------------- */
+
+#define HOLDS_MAX 256                /* cases of one session; with more, every case is held */
+/* Whether an item in that frame stands behind one of the same case that was refused with "try later", and was sent before its agent can have known. */
+bool hold_covers(const struct session *session, uint64_t frame, const ProtobufCBinaryData *content);
+/* An item was refused with "try later": what comes behind frame `from` waits. Without memory the session is lost, and begins anew. */
+void hold_begin(struct broker *broker, struct session *session, uint64_t from, const ProtobufCBinaryData *content);
+/* Behind the receipts that tell of refusals: asks for a sign that the agent has read them. */
+void hold_ask(struct broker *broker, struct session *session);
+/* The agent has answered the Ping of that number: what it sends from now on it sends knowingly. */
+void hold_answered(struct session *session, uint64_t number);
+/* A frame is done with: forgets holds that cover none any more. */
+void hold_sweep(struct session *session);
+/* Asks again where no answer came; ends the session of who never answers. */
+void hold_tick(struct broker *broker, struct session *session, int64_t now);
+void hold_forget(struct session *session);
 
 /* --- turn.c: from input to disk to receipts ------------------------------------------------------------------------------- */
 

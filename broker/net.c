@@ -10,6 +10,7 @@
 #include "lib/pb.h"
 
 #define PATH_SIZE 4096
+#define EVENT_SUBJECT 4                        /* field of Event (proto/event.proto) */
 #define MESSAGES_IN_MAX 32                     /* of one connection, between libzmq and us */
 #define WAITING_BYTES_MAX ((size_t)64 << 20)   /* of all sessions' frames that wait for their turn */
 
@@ -252,6 +253,38 @@ unsigned net_peek(const uint8_t *bytes, size_t n, size_t *ret_items)
 		*ret_items = items;
 	}
 	return number;
+}
+
+/* Behind a field's value; false: it has none of that wire type. */
+static bool skip_value(const uint8_t **at, const uint8_t *end, unsigned wire_type)
+{
+	uint64_t n = wire_type == 1 ? 8 : 4, ignored;
+
+	if (wire_type == 0)
+		return varint(at, end, &ignored);
+	if (wire_type == 2 && !varint(at, end, &n))
+		return false;
+	if ((wire_type != 1 && wire_type != 2 && wire_type != 5) || n > (uint64_t)(end - *at))
+		return false;
+	*at += n;
+	return true;
+}
+
+bool net_subject(const uint8_t *bytes, size_t n, const uint8_t **ret_subject, size_t *ret_n)
+{
+	const uint8_t *at = bytes, *const end = bytes + n;
+	uint64_t tag;
+
+	while (at < end) {
+		const uint8_t *field = at;
+		unsigned number;
+
+		if (next_field(&field, end, &number, ret_subject, ret_n) && number == EVENT_SUBJECT)
+			return *ret_n > 0;
+		if (!varint(&at, end, &tag) || !skip_value(&at, end, tag & 7))
+			return false;
+	}
+	return false;
 }
 
 int net_unpack(const struct wire_message *message, struct arena *arena, Reentry__Frame **ret_frame, struct err *err)

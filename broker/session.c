@@ -20,6 +20,7 @@ static void session_free(struct broker *broker, struct session *session)
 	if (!session)
 		return;
 	session_clear_input(broker, session);
+	hold_forget(session);
 	free(session->sent);
 	free(session->told);
 	free(session);
@@ -173,6 +174,7 @@ void session_frame_done(struct broker *broker, struct session *session)
 	session->n_bytes -= frame->message.n;
 	sessions->n_frames--;
 	sessions->n_bytes -= frame->message.n;
+	hold_sweep(session);
 	wire_message_release(&frame->message);
 	frame->next = sessions->spare;
 	sessions->spare = frame;
@@ -187,7 +189,7 @@ static bool session_keep(struct broker *broker, struct session *session, struct 
 		sessions->spare = frame->next;
 	else if (!(frame = malloc(sizeof *frame)))
 		return false;
-	*frame = (struct frame){ .n_items = items };
+	*frame = (struct frame){ .n_items = items, .number = ++session->frames_in };
 	session->n_items += items;
 	session->n_frames++;
 	session->n_bytes += message->n;
@@ -222,6 +224,7 @@ static void say_bye(struct broker *broker, const struct wire_peer *peer, const c
 static void session_down(struct broker *broker, struct session *session)
 {
 	session_clear_input(broker, session);
+	hold_forget(session);
 	deliver_forget(session);
 	query_forget(broker, session);
 	if (session->up)
@@ -253,6 +256,8 @@ void sessions_tick(struct broker *broker, int64_t now)
 	for (size_t i = 0; i < broker->sessions.n; i++) {
 		struct session *session = broker->sessions.items[i];
 
+		if (session->up)
+			hold_tick(broker, session, now);
 		if (!session->up || now - session->seen_at < HEARTBEAT_MS)
 			continue;
 		if (now - session->seen_at >= 3 * HEARTBEAT_MS || (!session->pinged && net_send(broker, session, &frame) == ERR_CLOSED))
@@ -363,8 +368,11 @@ static void on_ping(struct broker *broker, struct session *session, const Reentr
 	Reentry__Frame frame = REENTRY__FRAME__INIT;
 	Reentry__Ping pong = REENTRY__PING__INIT;
 
-	if (ping->has_reply && ping->reply)
+	if (ping->has_reply && ping->reply) {
+		if (session->up && ping->has_number)
+			hold_answered(session, ping->number);
 		return;
+	}
 	pong.has_number = ping->has_number;
 	pong.number = ping->number;
 	pong.has_reply = pong.reply = true;
@@ -403,7 +411,7 @@ static bool send_busy(struct broker *broker, struct session *session, Reentry__P
 	return false;
 }
 
-/* Items beyond the window are answered at once, unread. */
+/* Items beyond the window are answered at once, and only looked at for their cases. */
 static void answer_busy(struct broker *broker, struct session *session, const struct wire_message *message)
 {
 	const size_t max = net_batch(broker, RECEIPTS_MAX * RECEIPT_BYTES) / RECEIPT_BYTES;
@@ -420,7 +428,10 @@ static void answer_busy(struct broker *broker, struct session *session, const st
 		n = frame->publish->n_items - i < max ? frame->publish->n_items - i : max;
 		if (!send_busy(broker, session, frame->publish->items + i, n))
 			break;
+		for (size_t k = i; k < i + n && session->up; k++)
+			hold_begin(broker, session, session->frames_in, &frame->publish->items[k]->content);
 	}
+	hold_ask(broker, session);
 	arena_reset(&broker->reading);
 }
 

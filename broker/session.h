@@ -23,7 +23,15 @@ struct query;
 struct frame {
 	struct frame *next;
 	struct wire_message message;
+	uint64_t number;                 /* of the session's frames, in the order in which they came */
 	size_t n_items, next_item;       /* Publish: as counted before unpacking, and how far a turn has come */
+};
+
+/* Order within a case after a refusal that says "try later" (hold.c): what stands of that case in the frames behind `from`, up to `through`, is refused likewise. */
+struct hold {
+	uint64_t subject;                /* hash of the case's reference; 0: of every case */
+	uint64_t asked;                  /* number of the Ping behind the refusal: its answer ends the hold */
+	uint64_t from, through;          /* numbers of frames; UINT64_MAX: not answered yet */
 };
 
 struct sent { uint64_t sequence; uint32_t size; };
@@ -45,6 +53,11 @@ struct session {
 	struct session *next_active;
 	size_t turn_first, turn_last;    /* operations of the present turn, as index + 1; 0: none */
 	size_t turn_n;                   /* how many */
+	uint64_t frames_in;              /* number of the last frame that was kept */
+	struct hold *holds; size_t n_holds;   /* NULL while none */
+	uint64_t asked;                  /* number of the last Ping that was sent behind a refusal */
+	int64_t asked_at;                /* CLOCK_MONOTONIC ms */
+	unsigned asked_again;            /* how often since the last answer */
 
 	uint64_t witnessed;              /* size of the last checkpoint that this session was told; 0: none */
 

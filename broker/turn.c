@@ -22,10 +22,12 @@ enum op_kind { OP_PUBLISH, OP_ACK, OP_TOLD, OP_FIRE, OP_COSIGN };
 struct op {
 	enum op_kind kind;
 	bool bad;                        /* made the turn fail, and is left out */
+	bool held;                       /* stands behind one of its case that was refused, and is left out (hold.c) */
 	struct session *session;
 	uint64_t generation;
 	size_t next;                     /* of the same session, index + 1 */
 	const Reentry__Publish__Item *item;
+	uint64_t frame;                  /* in which the item came */
 	const uint64_t *sequences; size_t n;
 	const char *note;
 	struct core_receipt receipt;
@@ -90,12 +92,26 @@ static int run_op(struct broker *broker, struct op *op)
 /* With a full store only what frees room, or has none of its own, still runs. */
 static bool left_out(const struct turn *turn, const struct op *op)
 {
-	return op->bad || (turn->full && (op->kind == OP_PUBLISH || op->kind == OP_FIRE));
+	return op->bad || op->held || (turn->full && (op->kind == OP_PUBLISH || op->kind == OP_FIRE));
 }
 
 static int begin(struct broker *broker)
 {
 	return core_begin(broker->core, clock_now(&broker->clock));
+}
+
+/* What was refused comes again, and before it may come nothing that its publisher had put behind it. */
+static void hold_behind(struct broker *broker, const struct op *op)
+{
+	struct turn *turn = broker->turn;
+	struct session *session = op->session;
+
+	if (op->kind != OP_PUBLISH || op->generation != session->generation)
+		return;
+	hold_begin(broker, session, op->frame - 1, &op->item->content);
+	for (size_t i = op->next; i && op->generation == session->generation; i = turn->ops[i - 1].next)
+		if (turn->ops[i - 1].kind == OP_PUBLISH && !turn->ops[i - 1].bad)
+			turn->ops[i - 1].held = hold_covers(session, turn->ops[i - 1].frame, &turn->ops[i - 1].item->content);
 }
 
 static void mark_failed(struct broker *broker, size_t i, int rc)
@@ -115,6 +131,7 @@ static void mark_failed(struct broker *broker, size_t i, int rc)
 		return;
 	}
 	op->bad = true;
+	hold_behind(broker, op);
 	if (limiter_pass(&broker->failures, &held))
 		log_error("agency=%s operation failed: %s; it is left out; %u more were held back", op->session ? op->session->agency->id : "-", err_text(rc), held);
 }
@@ -216,7 +233,8 @@ static int take_items(struct broker *broker, struct session *session, const Reen
 
 	n = n < room ? n : room;
 	for (size_t i = 0; i < n && !rc; i++) {
-		const struct op op = { .kind = OP_PUBLISH, .session = session, .item = publish->items[frame->next_item + i] };
+		const Reentry__Publish__Item *item = publish->items[frame->next_item + i];
+		const struct op op = { .kind = OP_PUBLISH, .session = session, .item = item, .frame = frame->number, .held = hold_covers(session, frame->number, &item->content) };
 
 		rc = do_op(broker, &op);
 	}
@@ -337,7 +355,8 @@ void turn_schedule(struct broker *broker)
 
 static void fill_receipt(struct broker *broker, struct op *op, Reentry__Receipt *receipt)
 {
-	static char storage_full[] = "storage-full", busy[] = "busy", later[] = "try later";
+	static char storage_full[] = "storage-full", busy[] = "busy", later[] = "try later", behind[] = "an earlier event of this case was refused: offer that first";
+	const bool full = broker->turn->full && !op->bad;
 	struct stats *stats = &broker->stats;
 
 	reentry__receipt__init(receipt);
@@ -346,9 +365,9 @@ static void fill_receipt(struct broker *broker, struct op *op, Reentry__Receipt 
 	receipt->has_result = true;
 	if (left_out(broker->turn, op)) {
 		receipt->result = REENTRY__OUTCOME__VALUE__REFUSED;
-		receipt->code = op->bad ? busy : storage_full;
-		receipt->detail = later;
-		*(op->bad ? &stats->busy : &stats->storage_full) += 1;
+		receipt->code = full ? storage_full : busy;
+		receipt->detail = op->held ? behind : later;
+		*(full ? &stats->storage_full : &stats->busy) += 1;
 		return;
 	}
 	receipt->result = op->receipt.result;
@@ -361,6 +380,11 @@ static void fill_receipt(struct broker *broker, struct op *op, Reentry__Receipt 
 	stats->duplicates += receipt->result == REENTRY__OUTCOME__VALUE__DUPLICATE;
 	stats->stale += receipt->result == REENTRY__OUTCOME__VALUE__STALE;
 	stats->refused += receipt->result == REENTRY__OUTCOME__VALUE__REFUSED;
+}
+
+static bool try_later(const Reentry__Receipt *receipt)
+{
+	return receipt->result == REENTRY__OUTCOME__VALUE__REFUSED && receipt->code && (!strcmp(receipt->code, "busy") || !strcmp(receipt->code, "storage-full"));
 }
 
 static void send_receipts(struct broker *broker, struct session *session, Reentry__Receipt **items, size_t n)
@@ -397,6 +421,8 @@ static void tell_session(struct broker *broker, struct session *session)
 		if (op->kind != OP_PUBLISH || op->generation != session->generation)
 			continue;
 		fill_receipt(broker, op, &room[n]);
+		if (try_later(&room[n]) && !op->held)
+			hold_begin(broker, session, op->frame - 1, &op->item->content);
 		items[n] = &room[n];
 		if (++n == max) {
 			send_receipts(broker, session, items, n);
@@ -404,6 +430,7 @@ static void tell_session(struct broker *broker, struct session *session)
 		}
 	}
 	send_receipts(broker, session, items, n);
+	hold_ask(broker, session);
 }
 
 static void tell(struct broker *broker)

@@ -39,6 +39,7 @@ class Peer:
         self.tag = 0
         self.pending = []              # frames received while waiting for others
         self.welcome = None
+        self.answers_pings = True
 
     def close(self):
         if self.socket:
@@ -70,7 +71,7 @@ class Peer:
         frame = self.proto.wire.Frame()
         frame.ParseFromString(parts[0])
         assert len(frame.ListFields()) == 1, frame
-        if frame.HasField("ping") and not frame.ping.reply:
+        if self.answers_pings and frame.HasField("ping") and not frame.ping.reply:
             self.send(ping=self.proto.wire.Ping(number=frame.ping.number, reply=True))
         return frame
 

@@ -182,6 +182,7 @@ def test_more_than_the_window_outstanding_is_answered_busy(country):
     assert sorted(receipts) == list(range(1, 2001))
     # Nothing of a busy one was kept: offered again within the window, each is new.
     busy = [contents[tag - 1] for tag, r in receipts.items() if r.code == "busy"][:16]
+    assert prison.nothing("receipts"), "and the Ping behind the refusals is answered"
     if busy:
         assert {r.result for r in prison.publish(*busy)} == {ACCEPTED}
 

@@ -15,6 +15,7 @@ def fill(prison, subject, bound=5000):
         full = [r for r in receipts if r.result == REFUSED]
         if full:
             assert {r.code for r in full} == {"storage-full"}
+            assert prison.nothing("receipts")  # the Ping behind the refusals is answered: the case is free
             batches.pop(0)
             if not batches:
                 return accepted
