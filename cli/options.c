@@ -80,7 +80,7 @@ bool read_options(struct cli *cli, int argc, char **argv, const struct option_ro
 	struct option options[N_GLOBAL + 32] = {0};
 	size_t n = 0;
 	memcpy(options, global_options, N_GLOBAL * sizeof *options);
-	for (; rows[n].name != NULL && n < 31; n++)
+	for (; n < 31 && rows[n].name != NULL; n++)
 		options[N_GLOBAL + n] = (struct option){rows[n].name, rows[n].flag ? no_argument : required_argument, NULL, OPTION_OWN + (int)n};
 	optind = 0; /* begins anew: the global options were read with the same function */
 	opterr = 0;
