@@ -89,15 +89,11 @@ static struct core *core_make(const struct policy *policy, const char *policy_te
 	if (!core)
 		return NULL;
 	arena_init(&core->arena, TURN_ARENA_MAX);
-	core->key_cache = calloc(KEY_CACHE, sizeof *core->key_cache);
 	core->policy = policy;
 	core->policy_text = policy_text;
 	core->epoch = 1;
 	core->recorded_at = MOMENT_NONE;
-	if (core->key_cache)
-		return core;
-	free(core);
-	return NULL;
+	return core;
 }
 
 static struct core *core_prepare(const struct core_options *options, const struct policy *policy, const char *policy_text, struct err *err)
@@ -167,9 +163,7 @@ int core_open_to_read(const struct core_options *options, const struct policy *p
 
 static void core_free(struct core *core)
 {
-	if (core->key_cache)
-		crypt_wipe(core->key_cache, KEY_CACHE * sizeof *core->key_cache);
-	free(core->key_cache);
+	keys_forget(core);
 	free(core->dir);
 	free(core->agencies);
 	free(core->touched);

@@ -15,6 +15,7 @@ extern const char *const key_tables[];   /* of the key environment: keys */
 
 #define CASE_BUCKETS 2048         /* of the turn's table of touched cases */
 #define KEY_CACHE 65536           /* opened case keys kept in memory, direct-mapped */
+#define KEY_BLOCK 32              /* of them that get memory together */
 #define AGENCY_SLOTS 16384        /* of the hash from agency id to number; a power of two, at least twice AGENCY_MAX */
 #define AGENCY_MAX 8192           /* that ever took part */
 #define EVENT_MAX ((size_t)64 << 10)
@@ -85,7 +86,7 @@ struct core {
 	uint16_t agency_slots[AGENCY_SLOTS]; /* number + 1 */
 	uint16_t *touched; size_t n_touched;
 	const char **touched_ids;
-	struct case_keys *key_cache;
+	struct case_keys *key_blocks[KEY_CACHE / KEY_BLOCK];
 	struct recent **recent;       /* core_recent.c */
 	char (*new_keys)[65]; size_t n_new_keys; /* refs whose keys this turn made, to forget on rollback */
 };
@@ -102,6 +103,7 @@ bool keys_exist(struct core *core, const char *ref);          /* between turns *
 /* Between turns: deletes the keys of these cases and rewrites the key file without them; may be repeated. ERR_UNSYNCED: stop the process. */
 int keys_destroy(struct core *core, const char *const *refs, size_t n, struct err *err);
 void keys_rollback(struct core *core);
+void keys_forget(struct core *core);                          /* wipes and frees what is opened */
 
 /* --- core_log.c ------------------------------------------------------------------------------------------------------------ */
 /* Appends one record: fills position, time and epoch into the header, seals the body. class 0: under the broker's own key. */

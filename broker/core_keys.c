@@ -8,13 +8,29 @@
 #define CLASSES 4
 #define SEALED_SIZE (CLASSES * KEY_SIZE + SEAL_OVERHEAD)
 
+/* The place of a case's keys. Its block is made when it is first met: a core of few cases has few pages to hold, and to wipe. NULL: no memory. */
 static struct case_keys *cache_slot(struct core *core, const char *ref)
 {
 	uint64_t hash = UINT64_C(14695981039346656037);
+	struct case_keys **block;
 
 	for (const char *c = ref; *c; c++)
 		hash = (hash ^ (uint8_t)*c) * UINT64_C(1099511628211);
-	return &core->key_cache[(hash ^ hash >> 32) % KEY_CACHE];
+	hash = (hash ^ hash >> 32) % KEY_CACHE;
+	block = &core->key_blocks[hash / KEY_BLOCK];
+	if (!*block)
+		*block = calloc(KEY_BLOCK, sizeof **block);
+	return *block ? &(*block)[hash % KEY_BLOCK] : NULL;
+}
+
+void keys_forget(struct core *core)
+{
+	for (size_t i = 0; i < KEY_CACHE / KEY_BLOCK; i++) {
+		if (core->key_blocks[i])
+			crypt_wipe(core->key_blocks[i], KEY_BLOCK * sizeof *core->key_blocks[i]);
+		free(core->key_blocks[i]);
+		core->key_blocks[i] = NULL;
+	}
 }
 
 static int begin_writing(struct core *core)
@@ -75,6 +91,8 @@ int keys_get(struct core *core, const char *ref, Reentry__Class__Value class, bo
 
 	if (!core->keys)
 		return ERR_DENIED;
+	if (!slot)
+		return ERR_NOMEM;
 	if (class < REENTRY__CLASS__VALUE__A || class > REENTRY__CLASS__VALUE__D || strlen(ref) >= sizeof slot->ref)
 		return ERR_CORRUPT;
 	if (!slot->used || strcmp(slot->ref, ref) != 0) {
@@ -110,7 +128,8 @@ void keys_rollback(struct core *core)
 	for (size_t i = 0; i < core->n_new_keys; i++) {
 		struct case_keys *slot = cache_slot(core, core->new_keys[i]);
 
-		crypt_wipe(slot, sizeof *slot);
+		if (slot)
+			crypt_wipe(slot, sizeof *slot);
 	}
 	core->n_new_keys = 0;
 }
@@ -136,7 +155,7 @@ int keys_destroy(struct core *core, const char *const *refs, size_t n, struct er
 	for (size_t i = 0; i < n && !error; i++) {
 		struct case_keys *slot = cache_slot(core, refs[i]);
 
-		if (strcmp(slot->ref, refs[i]) == 0)
+		if (slot && strcmp(slot->ref, refs[i]) == 0)
 			crypt_wipe(slot, sizeof *slot);
 		error = db_del(&txn, 0, refs[i], strlen(refs[i]));
 		error = error == ERR_NOTFOUND ? OK : error;
