@@ -45,7 +45,7 @@ static const struct type_row rows[] = {
 	ROW("community-service.hours-booked", BY_PROBATION, 0, A, SLOT_BOOKING, 0, service_hours_booked, "!booking date hours", .relation = relation_service, .check = check_booked, .check_off = check_booking_off, .apply = apply_booked, .react = react_booked),
 	ROW("community-service.missed", BY_PROBATION, 0, A, SLOT_NONE, 0, service_missed, "date", .relation = relation_service),
 	ROW("community-service.placed", BY_PROBATION, GM | AU | TO_EMPLOYER, A, SLOT_NONE, 0, service_placed, "", .relation = relation_service),
-	ROW("community-service.returned-failed", BY_PROBATION, GM | AU, A, SLOT_NONE, 0, service_returned, "", .relation = relation_service, .apply = apply_returned),
+	ROW("community-service.returned-failed", BY_PROBATION, GM | AU | TO_EMPLOYER, A, SLOT_NONE, 0, service_returned, "", .relation = relation_service, .apply = apply_returned),
 	ROW("consent.given", BY_CARE | BY_PROBATION | BY_MUNICIPALITY, TO_NAMED, B, SLOT_NONE, 0, consent_given, "to class", .check = check_consent, .apply = apply_consent_given),
 	ROW("consent.withdrawn", BY_CARE | BY_PROBATION | BY_MUNICIPALITY, TO_NAMED, B, SLOT_NONE, 0, consent_withdrawn, "to class", .check = check_consent, .apply = apply_consent_withdrawn),
 	ROW("custody.hospitalised", BY_PRISON, GM | SV, A, SLOT_NONE, 0, movement, "at", .check = check_inside),

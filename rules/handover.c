@@ -204,11 +204,16 @@ APPLY(apply_offered)
 	UNSET(h, received);
 	UNSET(h, start_date);
 	UNSET(h, held);
-	offer_deadline(run, h, record->envelope->priority == URGENT, &by, &urgent);
+	if (record->event->has_decide_by) {
+		by = record->event->decide_by; /* read back: it was decided by the rules of its time */
+		urgent = record->event->urgent;
+	} else {
+		offer_deadline(run, h, record->envelope->priority == URGENT, &by, &urgent);
+	}
 	SET(h, decide_by, by);
 	SET(h, urgent, urgent);
 	offer_timers(run, h);
-	/* Only a live decision writes into the record; in a rebuild they are there already and are the same. */
+	/* Only a live decision writes into the record; in a rebuild they are there already. */
 	SET(record->event, offer, h->offer);
 	SET(record->event, decide_by, by);
 	SET(record->event, urgent, urgent || record->event->urgent);

@@ -29,9 +29,9 @@ void offer_deadline(const struct rules_run *run, const handover *h, bool asked_u
 {
 	moment by = ordinary_deadline(run, h), cap;
 	bool capped = release_cap(run, &cap);
-	bool ordered = run->state->ordered && release_counts(run->state);
 
-	*ret_urgent = asked_urgent || ordered || (capped && cap <= run->now);
+	/* An order makes every later offer urgent, also those after the gate has closed behind the person (4.4). */
+	*ret_urgent = asked_urgent || run->state->ordered || (capped && cap <= run->now);
 	if (capped && cap > run->now)
 		by = earlier(by, cap);
 	*ret_by = *ret_urgent ? earlier(by, run->now + run->policy->offer_urgent) : by;

@@ -322,8 +322,8 @@ APPLY(apply_supervision)
 	if (!s)
 		return;
 	SET(s, interval_days, started->has_interval_days ? started->interval_days : (uint32_t)run->policy->supervision_interval_days);
-	if (run->state->inside)
-		SET(s, on_hold, true);
+	if (record->event->rules_version < 2 && run->state->inside)
+		SET(s, on_hold, true); /* as the first version of the rules had it */
 	slot_bump(run, &s->contact_slot, record);
 	plan(run, s, started->first_contact->ms);
 }

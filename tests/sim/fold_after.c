@@ -141,7 +141,6 @@ FOLD(fold_supervision)
 	x->interval = started->has_interval_days ? started->interval_days : (unsigned)s->policy->supervision_interval_days;
 	x->has_contact = true;
 	x->contact = started->first_contact->ms;
-	x->on_hold = c->inside;
 	x->contact_slot.version++;
 	x->contact_slot.publisher = r->publisher;
 	snprintf(x->contact_slot.event, sizeof x->contact_slot.event, "%s", r->event->id);

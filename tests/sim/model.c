@@ -273,7 +273,7 @@ moment offer_deadline_now(const struct sim *s, const struct m_case *c, const str
 
 	if (h->has_explicit && h->explicit_by < by)
 		by = h->explicit_by;
-	*ret_urgent = before <= now || (c->ordered && counts(c));
+	*ret_urgent = before <= now || c->ordered;
 	if (!*ret_urgent && before < by)
 		by = before;
 	return by;

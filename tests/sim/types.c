@@ -80,7 +80,7 @@ static const struct type types[] = {
 	T("community-service.placed", PROBATION, GM | AU | X_EMPLOYER, NO_SLOT, service_placed, NULL),
 	T("community-service.hours-booked", PROBATION, 0, OF_BOOKING, service_hours_booked, fold_booked),
 	T("community-service.missed", PROBATION, 0, NO_SLOT, service_missed, NULL),
-	T("community-service.returned-failed", PROBATION, GM | AU, NO_SLOT, service_returned, fold_returned),
+	T("community-service.returned-failed", PROBATION, GM | AU | X_EMPLOYER, NO_SLOT, service_returned, fold_returned),
 	T("community-service.converted", COURT, GM | AU, NO_SLOT, service_converted, fold_converted),
 	T("community-service.completed", B, GM | AU | X_EMPLOYER, NO_SLOT, service_completed, fold_completed),
 	T("community-service.behind", B, X_SANCTION, NO_SLOT, service_behind, NULL),

@@ -27,7 +27,7 @@ static const struct row { const char *type, *full, *small, *offer; } rows[] = {
 	{ "community-service.completed", "hours", "", NULL },
 	{ "community-service.converted", "days", NULL, NULL },
 	{ "community-service.placed", "place starts_on", "place starts_on", NULL },
-	{ "community-service.returned-failed", "reason", NULL, NULL },
+	{ "community-service.returned-failed", "reason", "", NULL },
 	{ "consent.given", "to class until", NULL, NULL },
 	{ "consent.withdrawn", "to class", NULL, NULL },
 	{ "custody.hospitalised", "at until", NULL, NULL },
