@@ -268,12 +268,48 @@ static int open_tables(struct db *db)
 	return rc == MDB_NOTFOUND ? MDB_INCOMPATIBLE : rc;
 }
 
+static int open_part(const struct db *db, MDB_env **ret_env)
+{
+	char path[PATH_ROOM];
+	int n = snprintf(path, sizeof path, "%s/" DB_FILE_PART, db->folder.path);
+
+	if (n < 0 || (size_t)n >= sizeof path)
+		return ENAMETOOLONG;
+	return open_env(path, db->size_max, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, ret_env);
+}
+
+/* LMDB begins a file with one write that nothing makes whole: cut short, or lost while later ones stayed, it would leave a file that is no store and can never be opened. So it begins under
+ * another name, and has its own only when it is on disk. */
+static int make_file(struct db *db, struct err *err)
+{
+	MDB_env *env;
+	int rc;
+
+	rc = open_part(db, &env);
+	if (rc == 0) {
+		rc = mdb_env_sync(env, 1);
+		mdb_env_close(env);
+	}
+	if (rc != 0)
+		return tell(db, rc, err, "cannot make the store");
+	if (renameat(db->folder.fd, DB_FILE_PART, db->folder.fd, DB_FILE) != 0)
+		return err_errno(err, ERR_IO, "cannot rename %s/" DB_FILE_PART, db->folder.path);
+	if (fsync(db->folder.fd) != 0)
+		return err_errno(err, ERR_IO, "cannot sync the folder %s", db->folder.path);
+	db->folder.empty = false;
+	return OK;
+}
+
 static int open_store(struct db *db, struct err *err)
 {
 	MDB_stat stat;
-	int rc = open_env(db->folder.path, db->size_max, env_flags(db), &db->env);
-	int error = OK;
+	int rc, error = OK;
 
+	if (db->folder.empty && !db->volatile_store)
+		error = make_file(db, err);
+	if (error != OK)
+		return error;
+	rc = open_env(db->folder.path, db->size_max, env_flags(db), &db->env);
 	if (rc != 0) {
 		db->env = NULL;
 		return tell(db, rc, err, "cannot open the store");

@@ -135,6 +135,7 @@ static int check_file(struct db_folder *folder, struct err *err)
 		return err_set(err, ERR_CORRUPT, "the store %s has lost its file " DB_FILE ": restore a backup, or remove the whole folder to begin with an empty store", folder->path);
 	if (folder->read_only)
 		return err_set(err, ERR_NOTFOUND, "there is no store in %s", folder->path);
+	folder->empty = true;
 	return OK;
 }
 

@@ -8,13 +8,14 @@
 #include "lib/err.h"
 
 #define DB_FILE "data.mdb"
-#define DB_FILE_PART "data.mdb.part"   /* a copy that is not complete */
+#define DB_FILE_PART "data.mdb.part"   /* a copy, or a new store, that is not complete */
 #define DB_OWNER "owner.lock"          /* "pid N made M": locked (F_OFD_SETLK) while open; M is 1 once the store was completely made */
 
 struct db_folder {
 	char *path;                    /* owned */
 	int fd, owner_fd;              /* -1: none */
 	bool read_only, was_made;
+	bool empty;                    /* there is no file, or one without a byte, and none is missing: db_folder_open */
 };
 
 /* Opens (and, unless read_only, makes) the folder and locks it: exclusively, or shared when read_only. Removes an incomplete copy. ERR_BUSY, ERR_INVALID (network file system),

@@ -203,6 +203,29 @@ static void a_failed_commit_is_full_or_stops_the_process(void **state)
 		fail_once(*state, i);
 }
 
+/* A first start that fails half-way leaves nothing in the way of the next. */
+static void a_new_store_is_made_whole_or_not_at_all(void **state)
+{
+	static const struct { enum call call; int error; bool cut_short; } first[] = {
+		{ WRITE_PAGES, 0, true }, { WRITE_PAGES, EIO, false }, { FDATASYNC, EIO, false }, { FSYNC, EIO, false }, { WRITE_META, EIO, false }, { WRITE_META, 0, true },
+	};
+	struct db_place *place = *state;
+	struct db *db = NULL;
+
+	for (size_t i = 0; i < sizeof first / sizeof *first; i++) {
+		(void)snprintf(place->other, sizeof place->other, "%s/new%zu", place->root, i); /* fits */
+		fault.fail = first[i].call;
+		fault.error = first[i].error;
+		fault.cut_short = first[i].cut_short;
+		assert_int_not_equal(db_open(place->other, &plain, &db, &place->err), OK);
+		memset(&fault, 0, sizeof fault);
+		if (db_open(place->other, &plain, &db, &place->err) != OK)
+			fail_msg("%zu: %s", i, place->err.text);
+		assert_int_equal(commit_numbered(db, LOG, i, false), OK);
+		db_close(db);
+	}
+}
+
 /* --- full ------------------------------------------------------------------------------------------------------ */
 
 static void a_full_map_keeps_what_it_has(void **state)
@@ -389,6 +412,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, make_place, remove_place)
 	const struct CMUnitTest tests[] = {
 		T(a_failed_commit_is_full_or_stops_the_process),
+		T(a_new_store_is_made_whole_or_not_at_all),
 		T(a_full_map_keeps_what_it_has),
 		T(ordinary_writes_leave_the_head_room),
 		T(freed_pages_bring_a_full_store_back),
