@@ -60,6 +60,7 @@ struct broker {
 	bool stalled;                        /* no transaction could begin: likewise for everything */
 	bool hungry;                         /* some session may be given deliveries */
 	bool asking;                         /* some query can go on */
+	bool erase_again;                    /* a confirmed erasure could not be executed */
 	moment next_due;                     /* of the core's timers; MOMENT_NONE: none */
 	struct loop_timer due, told, tick, watchdog, minute;
 
@@ -177,8 +178,8 @@ void query_forget(struct broker *broker, struct session *session);
 /* --- control.c: the operator ------------------------------------------------------------------------------------------------ */
 
 int control_open(struct broker *broker, struct err *err);
-/* Executes the erasures that are confirmed: after a confirmation, and at a start before anything is served (a crash may have come in between). */
-int control_erase_pending(struct broker *broker, struct err *err);
+/* Executes the erasures that are confirmed: after a confirmation, at a start before anything is served (a crash may have come in between), and each minute after it failed. ret_n: how many. */
+int control_erase_pending(struct broker *broker, size_t *ret_n, struct err *err);
 /* Validates the whole file, then takes it over; on an error the old configuration goes on. */
 int broker_reload(struct broker *broker, struct err *err);
 

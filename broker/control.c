@@ -230,16 +230,30 @@ static int erase_step(void *context, struct broker *broker)
 	return erase->step(broker->core, erase->subject, erase->who, erase->purpose, erase->err);
 }
 
-int control_erase_pending(struct broker *broker, struct err *err)
+int control_erase_pending(struct broker *broker, size_t *ret_n, struct err *err)
 {
-	size_t n;
-	const int rc = core_erase_run(broker->core, clock_now(&broker->clock), &n, err);
+	const int rc = core_erase_run(broker->core, clock_now(&broker->clock), ret_n, err);
 
 	if (rc == ERR_UNSYNCED)
 		broker_die("the store of keys", rc);
-	if (n)
-		log_info("erasures executed n=%zu", n);
+	broker->erase_again = rc != OK;
+	if (*ret_n)
+		log_info("erasures executed n=%zu", *ret_n);
 	return rc;
+}
+
+/* Behind a confirmation, now or earlier: its keys go. The next minute tries again if that is not possible. */
+static int execute(struct request *request, int confirmed)
+{
+	struct err err = { 0 };
+	size_t n;
+	const int rc = control_erase_pending(request->broker, &n, &err);
+
+	if (rc) {
+		log_error("erasure confirmed and not executed: %s; it is tried again each minute", err.text);
+		return err_set(&request->err, rc, "the erasure is confirmed, but the keys could not be destroyed yet: %s; it is tried again each minute", err.text);
+	}
+	return n ? OK : confirmed; /* it had been confirmed before, and was executed only now */
 }
 
 static int do_erase(struct request *request)
@@ -255,12 +269,10 @@ static int do_erase(struct request *request)
 	rc = turn_alone(request->broker, erase_step, &erase);
 	if (rc && !request->err.text[0])
 		(void)err_set(&request->err, rc, "the order could not be recorded: %s", err_text(rc));
-	if (rc) {
+	if (confirm && (!rc || rc == ERR_EXISTS))
+		rc = execute(request, rc);
+	else if (rc)
 		(void)audit(request, "erase", erase.purpose, "refused", 0); /* it logs its own failure */
-		return rc;
-	}
-	if (confirm)
-		rc = control_erase_pending(request->broker, &request->err);
 	request->broker->turn_now = true; /* deadlines have gone, and its receivers are to be told */
 	if (rc)
 		return rc;

@@ -75,7 +75,11 @@ static void on_minute(void *context)
 {
 	struct broker *broker = context;
 	unsigned open, max;
+	struct err err;
+	size_t n;
 
+	if (broker->erase_again && control_erase_pending(broker, &n, &err))
+		log_error("erasure confirmed and not executed: %s; it is tried again each minute", err.text);
 	if (!daemon_fds(&open, &max) && open > max - max / 5)
 		log_error("%u of %u files are open: raise LimitNOFILE= before new agents are turned away", open, max);
 	(void)loop_timer_set(broker->loop, &broker->minute, MINUTE_MS);
@@ -201,6 +205,7 @@ static int start_duties(struct broker *broker, struct err *err)
 
 int broker_open(struct broker *broker, const char *config_path, struct err *err)
 {
+	size_t erased;
 	int rc;
 
 	*broker = (struct broker){ .config_path = config_path, .lock_fd = -1, .next_due = MOMENT_NONE };
@@ -220,7 +225,7 @@ int broker_open(struct broker *broker, const char *config_path, struct err *err)
 	if (!rc)
 		rc = open_core(broker, err);
 	if (!rc)
-		rc = control_erase_pending(broker, err);
+		rc = control_erase_pending(broker, &erased, err);
 	if (!rc && sessions_adopt(broker, &broker->config->policy))
 		rc = err_set(err, ERR_NOMEM, "no memory for the sessions");
 	if (!rc)
