@@ -1,0 +1,145 @@
+"""One call after the other fails: which, in which phase and with what error, what became of the daemon, and whether that is allowed."""
+import collections
+import random
+import re
+import time
+
+from broker_faults import Ended
+from shim import ERRORS, OPS, name_of
+
+NEVER = 1 << 31
+UNHARMED = 1                   # beyond the last call: a run in which nothing fails must pass, too
+DELIBERATE = "can no longer be trusted to keep what it was given"
+STARTING = ("first start", "start")
+LIBRARY_ENDS = {               # libraries that end the process, and how, when their own allocation fails; told apart by where the call came from
+    "libzmq.so.5": (-6,),      # alloc_assert, bad_alloc
+    "libconfig.so.9": (-11, 2),  # does not look at what calloc gives it; its scanner exits (1.5)
+}
+TELLING = 40                   # frames shown of a call that led to something wrong
+
+
+class Injection:
+    def __init__(self, phase, op, error, at):
+        self.phase, self.op, self.error, self.at = phase, op, error, at
+
+    def __str__(self):
+        return f"{self.phase}: {self.op} {self.at} fails with {name_of(self.error)}"
+
+
+class Sweep:
+    """Injections into one daemon, whose bench carries out the phases and looks at what came of them."""
+
+    def __init__(self, bench, say):
+        self.bench, self.say = bench, say
+        self.count = collections.Counter()
+        self.wrongs = []
+        self.last = None               # the injection that was made last, whether its call came, and where the log stood before it
+        self.last_fired = self.last_mark = 0
+        self.calls = {}                # (phase, op): how many calls it makes when nothing fails
+
+    # --- one injection
+
+    def once(self, injection):
+        """Whether the call came, and how many of its kind there were; what was wrong goes to wrongs."""
+        bench = self.bench
+        before = len(bench.book.wrongs)
+        fired = calls = 0
+        try:
+            given = self.steadily(lambda: bench.prepare(injection.phase))
+            self.last = injection
+            self.last_mark, self.last_fired = bench.mark(), False
+            bench.shim.arm(injection.op, injection.at, injection.error)
+            try:
+                bench.run(injection.phase, given)
+            except Ended:
+                bench.lost = True      # what was asked had no answer; the book says what was promised
+            if bench.lost:
+                bench.let_end()
+            self.last_fired, calls = fired, calls = bench.shim.disarm()
+            self.fate()
+            self.steadily(lambda: bench.settle(injection.phase, given))
+        except (Ended, AssertionError, TimeoutError, OSError, IndexError) as error:
+            bench.shim.disarm()
+            bench.book.wrong(f"stuck: {type(error).__name__} {str(error)[:600]}")
+        self.count["failed calls" if fired else "runs unharmed"] += 1
+        for text in bench.book.wrongs[before:]:
+            self.wrongs.append(f"{injection} [{bench.shim.by if fired else 'it did not come to that'}]: {text}")
+            self.say(f"  {self.wrongs[-1]}")
+        if bench.book.wrongs[before:] and fired:
+            self.say("    " + "\n    ".join(bench.shim.where().splitlines()[:TELLING]))
+        return fired, calls
+
+    def steadily(self, step):
+        """A library's thread may end the process a moment after all else has gone well: then the step begins again with another process."""
+        try:
+            return step()
+        except Ended:
+            self.bench.let_end()
+            if self.bench.alive or self.last is None:
+                raise
+            self.fate()
+            self.bench.restart()
+            return step()
+
+    def fate(self):
+        """What became of the daemon, told apart: it lives, it ended as it must behind a lost sync, a library ended it, or it crashed."""
+        bench, injection, fired, mark = self.bench, self.last, self.last_fired, self.last_mark
+        if bench.alive:
+            self.count["went on"] += fired
+            return
+        code, log = bench.exit_code(), bench.log_from(mark)
+        told = re.findall("^<3>(.*)$", log, re.MULTILINE)
+        if injection.phase == "stop" and code == 0:
+            self.count["stopped"] += fired
+        elif code == 1 and DELIBERATE in log and fired:
+            self.count["stopped for a lost write"] += 1
+        elif code == 1 and told and injection.phase in (*STARTING, "stop") and fired:
+            self.count["did not start, and said why" if injection.phase in STARTING else "stopped with a word"] += 1
+        elif code in LIBRARY_ENDS.get(bench.shim.by, ()) and injection.op in ("alloc", "map", "send") and fired:
+            self.count[f"ended by {bench.shim.by} when it had no memory"] += 1
+        else:
+            bench.book.wrong(f"it ended with {code}: {log[-400:]}")
+
+    # --- which
+
+    def measure(self, phases, ops):
+        """How many calls each phase makes of each kind when none fails."""
+        for phase in phases:
+            for op in ops:
+                _, self.calls[phase, op] = self.once(Injection(phase, op, ERRORS[op][-1], NEVER))
+
+    def sample(self, seconds, seed):
+        """Drawn from every phase, kind and error in turn, until the time is over."""
+        rng, end = random.Random(seed), time.monotonic() + seconds
+        strata = [(phase, op, error) for (phase, op), calls in sorted(self.calls.items()) if calls for error in ERRORS[op]]
+        rng.shuffle(strata)
+        while time.monotonic() < end:
+            for phase, op, error in strata:
+                self.once(Injection(phase, op, error, rng.randint(1, self.calls[phase, op] + UNHARMED)))
+                if time.monotonic() >= end:
+                    break
+
+    def all(self, phases, ops):
+        """n = 1, 2, 3 … until a run passes unharmed, for each phase, kind and error."""
+        for phase in phases:
+            for op in ops:
+                for error in ERRORS[op]:
+                    at = 1
+                    while self.once(Injection(phase, op, error, at))[0]:
+                        at += 1
+                    self.say(f"  {phase}, {op}, {name_of(error)}: {at - 1} calls failed one after the other")
+
+    def finish(self):
+        before = len(self.bench.book.wrongs)
+        try:
+            self.bench.whole()
+        except (Ended, AssertionError, TimeoutError, OSError) as error:
+            self.bench.book.wrong(f"the last look: {error}")
+        for text in self.bench.book.wrongs[before:]:
+            self.wrongs.append(f"at the end: {text}")
+            self.say("  " + self.wrongs[-1])
+        self.say(f"  {self.bench.name}: " + ", ".join(f"{n} {what}" for what, n in sorted(self.count.items())))
+        return self.wrongs
+
+
+ALL_OPS = OPS[1:]
