@@ -89,13 +89,14 @@ SIM_C      := $(wildcard tests/sim/*.c)
 SHIM_C     := $(wildcard tests/*/shim_*.c)
 CRASH_C    := $(filter-out $(SHIM_C),$(wildcard tests/crash/*.c))
 FAULTS_C   := $(filter-out $(SHIM_C),$(wildcard tests/faults/*.c))
+NETWORK_C  := $(wildcard tests/network/*.c)
 ONLY       ?= lib rules broker agents cli
 RULES_C    := $(if $(filter rules,$(ONLY)),$(RULES_C))
 BROKER_C   := $(if $(filter broker,$(ONLY)),$(BROKER_C))
 AGENTS_C   := $(if $(filter agents,$(ONLY)),$(AGENTS_C))
 CLI_C      := $(if $(filter cli,$(ONLY)),$(CLI_C))
 ALL_C      := $(LIB_C) $(RULES_C) $(BROKER_C) $(AGENTS_C) $(CLI_C) $(MAIN_C) $(UNIT_C) $(SUPPORT_C) \
-              $(FUZZ_C) $(BENCH_C) $(BENCHSUP_C) $(SIM_C) $(CRASH_C) $(FAULTS_C) $(wildcard tests/support/corpus_main.c)
+              $(FUZZ_C) $(BENCH_C) $(BENCHSUP_C) $(SIM_C) $(CRASH_C) $(FAULTS_C) $(NETWORK_C) $(wildcard tests/support/corpus_main.c)
 OWN_FILES  := $(wildcard lib/*.[ch] rules/*.[ch] broker/*.[ch] agents/*.[ch] agents/adapters/*.[ch] cli/*.[ch] \
               tests/*/*.[ch])
 
@@ -119,9 +120,10 @@ BENCH_BIN := $(BENCH_C:tests/bench/%.c=$(BUILD)/test/bench/%)
 SIM_BIN   := $(if $(SIM_C),$(BUILD)/test/sim)
 CRASH_BIN := $(if $(CRASH_C),$(BUILD)/test/crash)
 FAULTS_BIN := $(if $(FAULTS_C),$(BUILD)/test/faults)
+NETWORK_BIN := $(if $(NETWORK_C),$(BUILD)/test/network)
 SHIM_SO   := $(foreach s,$(SHIM_C),$(BUILD)/test/$(notdir $(s:.c=.so)))
 # Everything that the tests of this folder run, apart from the fuzz targets.
-TEST_BIN  := $(UNIT_BIN) $(SIM_BIN) $(CRASH_BIN) $(FAULTS_BIN) $(SHIM_SO)
+TEST_BIN  := $(UNIT_BIN) $(SIM_BIN) $(CRASH_BIN) $(FAULTS_BIN) $(NETWORK_BIN) $(SHIM_SO)
 
 .PHONY: all tests help
 all: $(ARCHIVES) $(PROGRAMS)
@@ -205,6 +207,9 @@ $(BUILD)/test/crash: $(call obj,$(CRASH_C)) $(AR_SUPPORT) $(ARCHIVES)
 $(BUILD)/test/faults: $(call obj,$(FAULTS_C)) $(AR_SUPPORT) $(ARCHIVES)
 	@mkdir -p $(@D); echo '  LD  $@'
 	$(Q)$(link) $(CMOCKA) $(PKG_LIBS)
+$(BUILD)/test/network: $(call obj,$(NETWORK_C)) $(AR_SUPPORT) $(ARCHIVES)
+	@mkdir -p $(@D); echo '  LD  $@'
+	$(Q)$(link) $(CMOCKA) $(PKG_LIBS)
 # The same fuzz target twice: with libFuzzer (clang), and with a main of ours that plays its corpus (any compiler).
 $(BUILD)/test/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(AR_SUPPORT) $(ARCHIVES)
 	@mkdir -p $(@D); echo '  LD  $@'
@@ -231,7 +236,7 @@ RUN = BUILD=$(abspath $(BUILD)) BIN=$(abspath $(BIN)) CC='$(CC)' PYTHON=$(PYTHON
 JOBS ?= $(shell nproc)
 SUB = +@$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
 
-.PHONY: deps demo unit quick check check-run quick-run asan asan-run valgrind fuzz fuzz-run corpus bench sim crash faults \
+.PHONY: deps demo unit quick check check-run quick-run asan asan-run valgrind fuzz fuzz-run corpus bench sim crash faults network \
         lint analyze format coverage coverage-run install clean
 
 ## make                   the three programs, in build/bin
@@ -293,9 +298,14 @@ sim: all $(SIM_BIN)
 crash: all $(CRASH_BIN) $(SHIM_SO)
 	@$(RUN) crash
 
-## make faults            the n-th system call fails; full disks; cut connections
+## make faults            the n-th system call fails; full disks; then everything of `make network`
 faults: all $(FAULTS_BIN) $(SHIM_SO)
 	@$(RUN) faults
+	@N=$(or $(N),all) $(RUN) network
+
+## make network N=n       n cut connections (all: at every byte), bad weather, crowds, slow peers
+network: all $(NETWORK_BIN)
+	@$(RUN) network
 
 ## make lint              layering, headers, banned calls, sizes
 lint: $(GEN_H)

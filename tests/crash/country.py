@@ -55,12 +55,13 @@ class Daemon:
         self.country, self.name, self.program, self.config, self.socket = country, name, program, config, socket_path
         self.log = os.path.join(country.folder, f"{name}.log")
         self.environment = {}
+        self.before = die_with_parent        # runs in the new process before the program
         self.process = None
         self.kills = 0
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([self.program, "-c", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
+            self.process = subprocess.Popen([self.program, "-c", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self.before,
                                             env={**os.environ, "REENTRY_LOG": "info", "REENTRY_CLOCK": self.country.clock, **self.environment})
 
     def ended_itself(self):
@@ -170,15 +171,23 @@ class Country:
         agencies = ",\n".join(
             f'  {{ id = "{name}"; role = "{role}"; oin = "{oin}"; contact = "0800-0000001 (invented)"; keys = [ "keys/{name}.pub" ];'
             + (f' codes = [ "{codes[0]}" ];' if codes else "") + " }" for name, (role, oin, codes) in AGENCIES.items())
-        return (f'broker = {{ id = "broker-nl"; oin = "00000099000000000001"; endpoints = [ "tcp://127.0.0.1:{self.port}" ];\n'
+        return (f'broker = {{ id = "broker-nl"; oin = "00000099000000000001"; endpoints = [ "{self.endpoint()}" ];\n'
                 '  key = "keys/broker.key"; store = "store/broker"; control = "run/broker.sock"; signing_key = "keys/log.key"; master_key = "keys/master.key"; };\n'
                 'limits = { store_size = "4GiB"; store_reserve = "16MiB"; resend_after = "1s"; resend_after_max = "4s"; };\n'
                 f"agencies = (\n{agencies}\n);\n")
 
+    def endpoint(self):
+        """Where the broker listens."""
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def endpoint_for(self, name):
+        """What that agency's agent connects to."""
+        return self.endpoint()
+
     def agent(self, name, suffix=""):
         """An agent of that agency. suffix: another one, with a store of its own."""
         own = name + suffix
-        text = (f'agent = {{ id = "{name}"; broker = [ "tcp://127.0.0.1:{self.port}" ]; broker_key = "keys/broker.pub"; key = "keys/{name}.key";\n'
+        text = (f'agent = {{ id = "{name}"; broker = [ "{self.endpoint_for(name)}" ]; broker_key = "keys/broker.pub"; key = "keys/{name}.key";\n'
                 f'  store = "store/{own}"; control = "run/{own}.sock"; size_max = "4GiB"; }};\n')
         if name in SPOOL and not suffix:
             text += f'spool = {{ dir = "spool/{name}"; }};\n'

@@ -19,10 +19,10 @@ VICTIMS = (("broker", 45), ("agent", 35), ("both", 10), ("all", 10))
 
 
 class Run:
-    def __init__(self, bin_folder, seed, broker_program=None, say=print):
+    def __init__(self, bin_folder, seed, broker_program=None, say=print, country=None):
         self.rng = random.Random(f"{seed} kills")
         self.ledger = Ledger()
-        self.country = Country(bin_folder, broker_program)
+        self.country = country or Country(bin_folder, broker_program)
         self.world = World(self.country, self.ledger, seed)
         self.say = say
         self.kills = 0
@@ -133,11 +133,12 @@ class Run:
             watcher.stopping = True
         for watcher in self.watchers:
             watcher.join(10)
+        now = self.country.now()       # what falls due while we look may be in the inboxes or not
         cases = sorted({e.case for e in self.ledger.events})
         for name, agent in self.country.agents.items():
             for case in cases:
                 self.ledger.ends(name, case, agent.ask(do="inbox", all=True, case=case))
-        Judge(self.ledger, cut, self.country.now()).all()
+        Judge(self.ledger, cut, now).all()
 
     def systems(self, cut):
         """What left the inboxes for the agencies' own systems: files in out/, and runs of a command."""
