@@ -353,13 +353,28 @@ static int check_required(struct decision *d)
 	return 0;
 }
 
+/* References inside a payload are held to the same form as those of the envelope (domain.md 3.1): they are routed and printed. */
+static int check_references(struct decision *d)
+{
+	static const char *const names[] = { "handover", "booking", "other" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(d->row->payload, names[i]);
+		const char *value = f && f->type == PROTOBUF_C_TYPE_STRING ? *(char *const *)((const char *)d->data + f->offset) : NULL;
+
+		if (value && !ref_is_valid(value))
+			return refuse(d, "invalid-value", "%s: must be 1-64 of [A-Za-z0-9._-]", names[i]);
+	}
+	return 0;
+}
+
 static int check_values(struct decision *d)
 {
 	struct err err = { 0 };
 
 	if (pb_check(d->data, &err))
 		return refuse(d, "invalid-value", "%s", err.text);
-	if (check_required(d))
+	if (check_required(d) || check_references(d))
 		return -1;
 	if (d->op == OP(CANCEL) || d->op == OP(RETRACT))
 		return d->row->check_off ? d->row->check_off(d) : 0;

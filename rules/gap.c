@@ -83,13 +83,13 @@ static void close_gap(struct rules_run *run, need code)
 	emit(run, &(struct made){ .type = "gap.closed", .data = &closed });
 }
 
-/* After release no new gap is raised; an open one closes when an event resolves its need. */
+/* After release no new gap is raised; an open one closes when an event makes its need ARRANGED, or says that nobody ever had it. */
 static bool closes_after_release(const struct rules_run *run, const struct facts *f)
 {
 	uint32_t touched = run->working->touched;
 	uint32_t bits = f->code == NEED(CARE) ? 1u << NEED(PSYCHIATRIC) | 1u << NEED(ADDICTION) | 1u << NEED(LVB) : 1u << f->code;
 
-	return (touched & bits) && !(f->known && unresolved(f->status));
+	return (touched & bits) && (!f->known || f->status == STATUS(ARRANGED));
 }
 
 void gaps_settle(struct rules_run *run)
