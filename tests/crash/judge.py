@@ -45,7 +45,7 @@ class Judge:
             self.by_case[event.case].append(event)
         self.cases = {name: Case(events) for name, events in self.by_case.items()}
         self.views = {agency: self.held(inbox) for agency, inbox in ledger.inboxes.items()}
-        self.made = {e["id"] for inbox in ledger.inboxes.values() for e in inbox.seen.values() if source_of(e) == "broker-nl"}
+        self.made = {e["id"] for view in self.views.values() for held in view.values() for e in held.values() if source_of(e) == "broker-nl"}
 
     def expiries(self):
         """sequence: what the broker ended by itself, as anybody saw it; the rules go on from there."""
@@ -131,7 +131,8 @@ class Judge:
         if kind not in MADE or case is None:
             self.wrong("invented", f"{agency}: sequence {sequence} {kind} of {name}: nothing can have led to it")
             return
-        if cause is not None and cause not in self.made and (cause not in self.by_id or self.by_id[cause].result != "accepted"):
+        known_by_now = sequence <= self.cut      # of what is later, the cause may not have been shown to anybody yet
+        if cause is not None and known_by_now and cause not in self.made and (cause not in self.by_id or self.by_id[cause].result != "accepted"):
             self.wrong("invented", f"{agency}: sequence {sequence} {kind}: its cause {cause} is unknown")
         relations, candidates = case.at(sequence)
         if agency not in relations and not (kind in ("case.withdrawn", "handover.expired") or (kind.startswith("handover.") and agency in candidates)):
