@@ -3,7 +3,7 @@ from judge import Judge, judge_commands, judge_files
 from ledger import Event, Ledger
 
 NAME = "C-1"
-CUT = 11
+CUT = 14
 STARTED = {"start": "2027-02-01T09:00:00Z", "origin": "0344", "destination": "0344"}
 PLAN = [       # publisher, type, payload, sequence, receivers
     ("pi-utrecht", "custody.started", STARTED, 2, ("gm0344",)),
@@ -165,7 +165,8 @@ def ledger_finds_what_nobody_published():
     history = History()
     history.ledger.arrived("care-a", seen(history.events[1], 5))
     return (with_one("pi-utrecht", stranger) == {"invented"} and refused() == {"invented"} and history.kinds() == {"invented"}
-            and with_one("gm0758", notice) == {"invented"} and with_one("gm0344", notice, causationid="id-unknown") == {"invented"} and with_one("gm0344", notice) == set())
+            and with_one("gm0758", notice) == {"invented"} and with_one("gm0344", notice, causationid="id-unknown") == {"invented"}
+            and with_one("gm0344", notice, CUT + 1, causationid="id-unknown") == set() and with_one("gm0344", notice) == set())
 
 
 def ledger_finds_dishonest_receipts():
