@@ -1,9 +1,10 @@
-/* The part of the fault tests that works below the daemons: `faults verify CONFIG DIR` looks through a copy of a log. */
+/* The part of the fault tests that works below the daemons: crash prefixes of the core's stores (prefix.c), and `faults verify CONFIG DIR`, which looks through a copy of a log. */
 #include <stdio.h>
 #include <string.h>
 
 #include "broker/config.h"
 #include "broker/core_verify.h"
+#include "tests/faults/prefix.h"
 
 static void on_fault(void *context, const char *line)
 {
@@ -38,5 +39,5 @@ int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "verify"))
 		return verify(argv[2], argv[3]);
-	return 2;
+	return argc > 1 ? prefix_main(argc - 1, argv + 1) : 2;
 }

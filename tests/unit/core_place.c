@@ -56,7 +56,7 @@ void place_use(struct core_place *place, struct broker_config *config)
 void place_open(struct core_place *place)
 {
 	struct core_options options = {
-		.dir = place->dir, .keys_dir = place->keys, .size_max = place->size_max, .reserve = place->reserve, .behind_max = place->behind_max, .volatile_store = true, .master_key = place->master,
+		.dir = place->dir, .keys_dir = place->keys, .size_max = place->size_max, .reserve = place->reserve, .behind_max = place->behind_max, .volatile_store = !place->durable, .master_key = place->master,
 		.signing_seed = place->signing,
 	};
 

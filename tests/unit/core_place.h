@@ -10,6 +10,7 @@ struct core_place {
 	uint8_t master[KEY_SIZE], signing[KEY_SIZE];
 	size_t size_max, reserve;
 	uint64_t behind_max;            /* of core_options */
+	bool durable;                   /* it syncs as a broker does */
 	struct broker_config *config, *old_config;
 	struct core *core;
 	moment now;
