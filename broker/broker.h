@@ -132,6 +132,7 @@ void hold_forget(struct session *session);
 
 int turn_new(struct broker *broker, struct err *err);
 void turn_free(struct broker *broker);
+void turn_wipe(struct broker *broker);              /* between turns: overwrites what they left in memory */
 /* One turn, if there is anything to do: receive, fire, take items round robin, commit, receipts. */
 void turn_run(struct broker *broker);
 bool turn_wanted(struct broker *broker);

@@ -237,8 +237,11 @@ int control_erase_pending(struct broker *broker, size_t *ret_n, struct err *err)
 	if (rc == ERR_UNSYNCED)
 		broker_die("the store of keys", rc);
 	broker->erase_again = rc != OK;
-	if (*ret_n)
-		log_info("erasures executed n=%zu", *ret_n);
+	if (!*ret_n)
+		return rc;
+	turn_wipe(broker);
+	arena_wipe(&broker->reading);
+	log_info("erasures executed n=%zu", *ret_n);
 	return rc;
 }
 

@@ -608,6 +608,8 @@ int core_erase_run(struct core *core, moment now, size_t *ret_n, struct err *err
 			if (error)
 				(void)err_set(err, error, "the keys are destroyed, and it could not be recorded: %s; it is done again at the next start", err_text(error));
 		}
+		if (!error && pending.n)
+			arena_wipe(&core->arena); /* what earlier turns left in it */
 		*ret_n += error ? 0 : pending.n;
 	} while (!error && pending.n == RUN_MAX);
 	arena_release(&arena);

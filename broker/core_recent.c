@@ -14,7 +14,7 @@ static void drop(struct core *core, size_t slot)
 {
 	if (!core->recent || !core->recent[slot])
 		return;
-	arena_reset(&core->recent[slot]->arena); /* overwrites */
+	arena_wipe(&core->recent[slot]->arena);
 	arena_release(&core->recent[slot]->arena);
 	free(core->recent[slot]);
 	core->recent[slot] = NULL;

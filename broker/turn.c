@@ -59,6 +59,13 @@ void turn_free(struct broker *broker)
 	broker->turn = NULL;
 }
 
+void turn_wipe(struct broker *broker)
+{
+	arena_wipe(&broker->turn->arena);
+	broker->turn->ops = NULL;
+	broker->turn->n_ops = broker->turn->n_items = 0;
+}
+
 /* --- one operation ------------------------------------------------------------------------------------------------------- */
 
 static int run_publish(struct broker *broker, struct op *op)

@@ -9,9 +9,11 @@
 #define BLOCK_MIN ((size_t)16 << 10) /* bytes of the first block; later ones double up to BLOCK_MAX */
 #define BLOCK_MAX ((size_t)1 << 20)
 
+/* Blocks behind the arena's current one are empty. */
 struct arena_block {
 	struct arena_block *next;
 	size_t room, used;
+	size_t stale;                    /* bytes from the beginning on that were in use before the last reset; behind them is nothing but zeros */
 	_Alignas(16) unsigned char bytes[];
 };
 
@@ -21,6 +23,7 @@ struct push_header {
 	uintptr_t self;
 	size_t capacity;
 };
+_Static_assert(sizeof(struct push_header) <= ALIGN, "see clear");
 
 void arena_init(struct arena *arena, size_t max)
 {
@@ -37,29 +40,48 @@ void arena_release(struct arena *arena)
 	arena->used = 0;
 }
 
-/* Memory is handed out zeroed: what was used is cleared here, once, instead of at each allocation. */
+/* What was used is not cleared here but where it is handed out again: then it is about to be written anyway, and is in the processor's cache for that. */
 void arena_reset(struct arena *arena)
 {
-	struct arena_block *first = arena->first;
+	struct arena_block **place = &arena->first;
+	size_t kept = 0;
 
-	if (!first)
-		return;
-	for (struct arena_block *block = first->next, *next; block; block = next) {
-		next = block->next;
-		free(block);
+	while (*place) {
+		struct arena_block *block = *place;
+
+		if (block != arena->first && kept + block->room > ARENA_KEPT) {
+			*place = block->next;
+			free(block);
+			continue;
+		}
+		kept += block->room;
+		block->stale = block->used > block->stale ? block->used : block->stale;
+		block->used = 0;
+		place = &block->next;
 	}
-	memset(first->bytes, 0, first->used);
-	first->next = NULL;
-	first->used = 0;
-	arena->current = first;
+	arena->current = arena->first;
 	arena->used = 0;
 }
 
+void arena_wipe(struct arena *arena)
+{
+	arena_reset(arena);
+	for (struct arena_block *block = arena->first; block; block = block->next) {
+		explicit_bzero(block->bytes, block->stale);
+		block->stale = 0;
+	}
+}
+
+/* The next block that has room: one of those that a reset kept, or a new one, in the place behind the current one. */
 static struct arena_block *block_add(struct arena *arena, size_t size)
 {
-	size_t room = arena->current ? arena->current->room * 2 : BLOCK_MIN;
-	struct arena_block *block;
+	struct arena_block *current = arena->current, *block = current ? current->next : NULL;
+	size_t room = current ? current->room * 2 : BLOCK_MIN;
 
+	if (block && block->room >= size) {
+		arena->current = block;
+		return block;
+	}
 	if (room > BLOCK_MAX)
 		room = BLOCK_MAX;
 	if (room < size)
@@ -68,19 +90,29 @@ static struct arena_block *block_add(struct arena *arena, size_t size)
 	if (!block)
 		return NULL;
 	block->room = room;
-	if (arena->current)
-		arena->current->next = block;
+	block->next = current ? current->next : NULL;
+	if (current)
+		current->next = block;
 	else
 		arena->first = block;
 	arena->current = block;
 	return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+/* The last step of what is not zeroed is: an old push_header that was left there would pass for that of the array behind it. */
+static void clear(struct arena_block *block, size_t rounded, bool zeroed)
+{
+	const size_t from = zeroed ? block->used : block->used + rounded - ALIGN, end = block->used + rounded;
+
+	if (from < block->stale)
+		memset(block->bytes + from, 0, (end < block->stale ? end : block->stale) - from);
+}
+
+static void *take(struct arena *arena, size_t size, bool zeroed)
 {
 	size_t rounded = (size + ALIGN - 1) & ~(ALIGN - 1);
 	struct arena_block *block = arena->current;
-	void *bytes;
+	unsigned char *bytes;
 
 	if (rounded < size || rounded > arena->max || arena->used > arena->max - rounded)
 		return NULL;
@@ -91,14 +123,25 @@ void *arena_alloc(struct arena *arena, size_t size)
 	if (!block)
 		return NULL;
 	bytes = block->bytes + block->used;
+	clear(block, rounded, zeroed);
 	block->used += rounded;
 	arena->used += rounded;
 	return bytes;
 }
 
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	return take(arena, size, true);
+}
+
+void *arena_room(struct arena *arena, size_t size)
+{
+	return take(arena, size, false);
+}
+
 void *arena_dup(struct arena *arena, const void *bytes, size_t size)
 {
-	void *copy = arena_alloc(arena, size);
+	void *copy = arena_room(arena, size);
 
 	if (copy && size)
 		memcpy(copy, bytes, size);
@@ -119,7 +162,7 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 	va_start(args, format);
 	n = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	text = n < 0 ? NULL : arena_alloc(arena, (size_t)n + 1);
+	text = n < 0 ? NULL : arena_room(arena, (size_t)n + 1);
 	if (!text)
 		return NULL;
 	va_start(args, format);
@@ -159,7 +202,7 @@ void *arena_push(struct arena *arena, void *items, size_t *n, size_t size)
 			;
 		if (capacity > SIZE_MAX / 2 / (size ? size : 1))
 			return NULL;
-		header = arena_alloc(arena, sizeof *header + capacity * size);
+		header = arena_room(arena, sizeof *header + capacity * size); /* each element is zeroed as it is added */
 		if (!header)
 			return NULL;
 		if (*n)
@@ -169,13 +212,13 @@ void *arena_push(struct arena *arena, void *items, size_t *n, size_t size)
 		header->capacity = capacity;
 		memcpy(items, &array, sizeof array);
 	}
-	memset((unsigned char *)array + *n * size, 0, size); /* a shorter array may have left something here */
+	memset((unsigned char *)array + *n * size, 0, size);
 	return (unsigned char *)array + (*n)++ * size;
 }
 
 static void *pb_alloc(void *data, size_t size)
 {
-	return arena_alloc(data, size);
+	return arena_room(data, size);
 }
 
 static void pb_free(void *data, void *bytes)

@@ -1,5 +1,5 @@
 /* A bump allocator for things that die together: one turn of the loop, one unpacked message, one rehearsal line.
- * No free of single things. Not thread-safe. Memory is zeroed. */
+ * No free of single things. Not thread-safe. Memory is zeroed, but where it says otherwise. */
 #ifndef LIB_ARENA_H
 #define LIB_ARENA_H
 
@@ -19,11 +19,15 @@ void arena_init(struct arena *arena, size_t max);
 #define ARENA_MAX ((size_t)256 << 20)
 /* Frees everything. Safe on a zeroed or released arena. */
 void arena_release(struct arena *arena);
-/* Forgets everything handed out, keeps the first block for reuse. */
+/* Forgets everything handed out, and keeps about ARENA_KEPT of its memory for reuse. What it held stays there until it is handed out again: arena_wipe overwrites it as well. */
 void arena_reset(struct arena *arena);
+void arena_wipe(struct arena *arena);
+#define ARENA_KEPT ((size_t)8 << 20)
 
 /* 16-byte aligned zeroed memory, or NULL when memory or the bound is exhausted. size 0 gives a valid pointer. */
 void *arena_alloc(struct arena *arena, size_t size);
+/* The same, not zeroed: for what the caller writes as a whole. */
+void *arena_room(struct arena *arena, size_t size);
 void *arena_dup(struct arena *arena, const void *bytes, size_t size);
 char *arena_strdup(struct arena *arena, const char *text);              /* NULL stays NULL */
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));

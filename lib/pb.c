@@ -13,7 +13,7 @@ struct bounded {
 static void *bounded_alloc(void *data, size_t size)
 {
 	struct bounded *bounded = data;
-	void *memory = arena_alloc(bounded->arena, size);
+	void *memory = arena_room(bounded->arena, size); /* protobuf-c is made for malloc: it writes all of it */
 	if (memory == NULL)
 		bounded->exhausted = true;
 	return memory;
@@ -71,7 +71,7 @@ int pb_unpack_own(const ProtobufCMessageDescriptor *type, const void *bytes, siz
 int pb_pack(const void *message, struct arena *arena, uint8_t **ret_bytes, size_t *ret_n)
 {
 	size_t n = protobuf_c_message_get_packed_size(message);
-	uint8_t *bytes = arena_alloc(arena, n);
+	uint8_t *bytes = arena_room(arena, n);
 	if (bytes == NULL)
 		return ERR_NOMEM;
 	*ret_n = protobuf_c_message_pack(message, bytes);
@@ -81,7 +81,7 @@ int pb_pack(const void *message, struct arena *arena, uint8_t **ret_bytes, size_
 
 void *pb_new(const ProtobufCMessageDescriptor *type, struct arena *arena)
 {
-	ProtobufCMessage *message = arena_alloc(arena, type->sizeof_message);
+	ProtobufCMessage *message = arena_room(arena, type->sizeof_message);
 	if (message != NULL)
 		protobuf_c_message_init(type, message);
 	return message;

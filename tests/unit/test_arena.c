@@ -126,6 +126,51 @@ static void after_a_reset_memory_is_zeroed_again(void **state)
 	assert_true(is_zero(arena_alloc(&arena, 12000), 12000));
 }
 
+static void a_reset_keeps_memory_up_to_its_bound(void **state)
+{
+	const size_t piece = (size_t)1 << 20, kept = ARENA_KEPT / piece;
+	unsigned char *first[4];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		first[i] = memset(arena_alloc(&arena, piece), 1, piece);
+	arena_reset(&arena);
+	for (size_t i = 0; i < 4; i++) {
+		unsigned char *again = arena_room(&arena, piece);
+
+		assert_ptr_equal(again, first[i]);
+		assert_int_equal(again[0], 1); /* not zeroed: that is what it is for */
+	}
+	arena_reset(&arena);
+	for (size_t i = 0; i < 4; i++)
+		assert_true(is_zero(arena_alloc(&arena, piece), piece));
+	for (size_t i = 4; i < 3 * kept; i++)
+		memset(arena_room(&arena, piece), 2, piece);
+	arena_reset(&arena);
+	for (size_t i = 0; i < 3 * kept; i++)
+		assert_true(is_zero(arena_alloc(&arena, piece), piece));
+	assert_int_equal(arena.used, 3 * kept * piece);
+}
+
+static void what_was_wiped_is_not_there_any_more(void **state)
+{
+	unsigned char *pieces[50];
+
+	(void)state;
+	for (size_t i = 0; i < 50; i++)
+		pieces[i] = memset(arena_alloc(&arena, 1000), 0xff, 1000);
+	arena_reset(&arena);
+	(void)arena_alloc(&arena, 10);
+	arena_wipe(&arena);
+	assert_int_equal(arena.used, 0);
+	for (size_t i = 0; i < 50; i++) {
+		unsigned char *piece = arena_room(&arena, 1000);
+
+		assert_ptr_equal(piece, pieces[i]);
+		assert_true(is_zero(piece, 1000));
+	}
+}
+
 static void an_arena_can_be_released_twice_and_used_again(void **state)
 {
 	(void)state;
@@ -298,6 +343,33 @@ static void it_serves_protobuf(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Where such an array lay before a reset, the memory before it may still say how long that one was. */
+static void an_array_is_not_taken_for_one_of_an_earlier_life(void **state)
+{
+	uint64_t *numbers = NULL, *others;
+	size_t n = 0, few = 1;
+
+	(void)state;
+	for (uint64_t i = 0; i < 100; i++)
+		*ARENA_PUSH(&arena, numbers, n) = i;
+	arena_reset(&arena);
+	/* The same place for an array from elsewhere (protobuf-c's): what lies before it is taken, and not written. */
+	while (arena.used < (size_t)1 << 16) {
+		others = arena_room(&arena, sizeof *others);
+		assert_non_null(others);
+		if (others != numbers)
+			continue;
+		*others = 7;
+		assert_non_null(arena_dup(&arena, "next", 5));
+		*ARENA_PUSH(&arena, others, few) = 8;
+		assert_ptr_not_equal(others, numbers); /* it had no room for a second one */
+		assert_int_equal(others[0], 7);
+		assert_int_equal(others[1], 8);
+		return;
+	}
+	fail_msg("that place did not come again");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,7 +378,8 @@ int main(void)
 		TEST(an_arena_can_be_released_twice_and_used_again), TEST(copies_are_their_own), TEST(a_text_that_does_not_fit_is_none),
 		TEST(arrays_grow_without_losing_anything), TEST(two_arrays_grow_side_by_side), TEST(an_array_made_shorter_grows_zeroed),
 		TEST(arrays_from_elsewhere_are_copied), TEST(a_forged_header_is_not_believed), TEST(an_array_that_does_not_fit_stays_as_it_was),
-		TEST(elements_too_large_to_count_are_refused), TEST(it_serves_protobuf),
+		TEST(elements_too_large_to_count_are_refused), TEST(it_serves_protobuf), TEST(a_reset_keeps_memory_up_to_its_bound),
+		TEST(what_was_wiped_is_not_there_any_more), TEST(an_array_is_not_taken_for_one_of_an_earlier_life),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
