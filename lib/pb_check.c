@@ -37,17 +37,21 @@ static const char *special_problem(enum pb_special special, const ProtobufCMessa
 /* C0 but tab and newline, DEL, and C1: what steers a terminal has no place in what a person will read there. */
 static const char *text_problem(const char *text)
 {
-	const uint8_t *at = (const uint8_t *)text;
+	const uint8_t *at = (const uint8_t *)text, *end = at + strlen(text);
 	size_t characters = 0;
-	for (; *at != 0; at++) {
+	while (at < end && characters <= TEXT_MAX) {
+		if (end - at >= 8 && pb_plain8(at)) {
+			at += 8;
+			characters += 8;
+			continue;
+		}
 		characters += (*at & 0xc0) != 0x80;
 		bool c0 = *at < 0x20 && *at != '\t' && *at != '\n';
 		if (c0 || *at == 0x7f || (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0))
 			return "a control character in text";
-		if (characters > TEXT_MAX)
-			return "longer than 2000 characters";
+		at++;
 	}
-	return NULL;
+	return characters > TEXT_MAX ? "longer than 2000 characters" : NULL;
 }
 
 static const char *value_problem(const ProtobufCFieldDescriptor *field, const uint8_t *at)

@@ -486,6 +486,55 @@ static void test_check_text(void **state)
 	wrong(&nothing, "reason: longer than 2000 characters");
 }
 
+/* Text is looked at eight bytes at a time: wherever in those eight something lies, it is seen, and nothing else is. */
+static void test_check_text_in_steps(void **state)
+{
+	(void)state;
+	Reentry__Nothing nothing = REENTRY__NOTHING__INIT;
+	char text[40];
+	for (size_t at = 0; at < 24; at++)
+		for (unsigned byte = 1; byte < 0x80; byte++) {
+			bool fine = (byte >= 0x20 && byte != 0x7f) || byte == '\t' || byte == '\n';
+			memset(text, at % 2 ? '~' : ' ', sizeof text);
+			text[24 + at % 9] = 0;
+			text[at] = (char)byte;
+			nothing.reason = text;
+			assert_int_equal(pb_check(&nothing, NULL), fine ? 0 : ERR_INVALID);
+		}
+	for (size_t at = 0; at < 8; at++)
+		for (unsigned byte = 0; byte < 0x100; byte++)
+			for (unsigned before = 0; before < 0x100; before++) {
+				uint8_t eight[8];
+				memset(eight, (int)before, 8);
+				eight[at] = (uint8_t)byte;
+				assert_int_equal(pb_plain8(eight), byte >= 0x20 && byte < 0x7f && before >= 0x20 && before < 0x7f);
+			}
+	char longest[TEXT_MAX + 2];
+	memset(longest, 'x', sizeof longest);
+	longest[TEXT_MAX] = 0;
+	nothing.reason = longest;
+	assert_int_equal(pb_check(&nothing, NULL), 0);
+	longest[TEXT_MAX] = 'x', longest[TEXT_MAX + 1] = 0;
+	wrong(&nothing, "reason: longer than 2000 characters");
+}
+
+/* The same of what comes in: a NUL or a byte that begins no character, wherever it is. */
+static void test_scan_text_in_steps(void **state)
+{
+	(void)state;
+	uint8_t bytes[2 + 30] = {0x0a, 30}; /* Nothing.reason */
+	for (size_t at = 2; at < sizeof bytes; at++) {
+		memset(bytes + 2, 'x', 30);
+		assert_int_equal(pb_scan(&reentry__nothing__descriptor, bytes, sizeof bytes, NULL), 0);
+		bytes[at] = 0;
+		assert_int_equal(pb_scan(&reentry__nothing__descriptor, bytes, sizeof bytes, NULL), ERR_INVALID);
+		bytes[at] = 0x80;
+		assert_int_equal(pb_scan(&reentry__nothing__descriptor, bytes, sizeof bytes, NULL), ERR_INVALID);
+		bytes[at] = 0x7f;
+		assert_int_equal(pb_scan(&reentry__nothing__descriptor, bytes, sizeof bytes, NULL), 0);
+	}
+}
+
 static void test_has(void **state)
 {
 	(void)state;
@@ -536,7 +585,8 @@ int main(void)
 		cmocka_unit_test(test_depth), cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_memory_bound), cmocka_unit_test(test_own), cmocka_unit_test(test_new),
 		cmocka_unit_test(test_check_dates), cmocka_unit_test(test_check_moments), cmocka_unit_test(test_check_enums),
-		cmocka_unit_test(test_check_text), cmocka_unit_test(test_has), cmocka_unit_test(test_path),
+		cmocka_unit_test(test_check_text), cmocka_unit_test(test_check_text_in_steps), cmocka_unit_test(test_scan_text_in_steps),
+		cmocka_unit_test(test_has), cmocka_unit_test(test_path),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
