@@ -97,6 +97,9 @@ void net_ready(void *broker);
 size_t net_receive(struct broker *broker, size_t max);
 /* OK; ERR_AGAIN (the connection's queue is full) and ERR_CLOSED (there is none): the caller decides what that means. */
 int net_send(struct broker *broker, const struct session *session, const Reentry__Frame *frame);
+/* The same in two steps, for what is written in place: room of n bytes, and sending it. */
+int net_room(struct broker *broker, size_t n, uint8_t **ret_room);
+int net_send_room(struct broker *broker, const struct session *session, size_t n);
 /* What a message that we make may hold, about: the smaller of `wanted` and a part of the size that agents take (limits.message_max). */
 size_t net_batch(const struct broker *broker, size_t wanted);
 #define RECEIPTS_MAX 2048            /* in one message; a receipt takes at most about RECEIPT_BYTES */
@@ -157,6 +160,12 @@ void deliver_tick(struct broker *broker, int64_t now);
 void deliver_forget(struct session *session);       /* the window, when a session ends */
 /* Hands over again everything that is in the agency's queue. */
 void deliver_rewind(struct broker *broker, struct session *session);
+
+/* --- deliver_frame.c: what is sent ------------------------------------------------------------------------------------------- */
+
+/* A Frame with these deliveries, each with the number of its attempt in this session: its size, and its bytes (the end of them is returned). */
+size_t deliver_frame_size(const struct session *session, const struct core_delivery *items, size_t n);
+uint8_t *deliver_frame_pack(const struct session *session, const struct core_delivery *items, size_t n, uint8_t *at);
 
 /* --- witness.c: checkpoints and cosignatures --------------------------------------------------------------------------------- */
 

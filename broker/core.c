@@ -204,6 +204,7 @@ void core_abandon(struct core *core)
 
 void core_set_policy(struct core *core, const struct policy *policy, const char *policy_text)
 {
+	recent_forget(core); /* what a receiver sees depends on its role */
 	core->policy = policy;
 	core->policy_text = policy_text;
 	core->config_current = false;
@@ -254,6 +255,7 @@ void core_rollback(struct core *core)
 		core->agencies[core->touched[i]].touched = false;
 	core->n_touched = 0;
 	agencies_rollback(core);
+	recent_rollback(core);
 	core->last = core->committed;
 	nodes_rollback(core);
 	core->issued = core->issued_committed;

@@ -74,10 +74,12 @@ int core_audit(struct core *core, Reentry__RecordKind__Value kind, const Reentry
 
 struct core_delivery {
 	uint64_t sequence;
-	const Reentry__Delivery *delivery;   /* as the receiver may see it; in the caller's arena */
-	size_t size;                         /* packed size, about */
+	const uint8_t *packed; size_t packed_n; /* a Delivery as the receiver may see it, in the caller's arena; the number of the attempt is left to be added */
+	const Reentry__Delivery *delivery;   /* unpacked: core_deliveries alone */
+	size_t size;                         /* that it counts for */
 };
 /* What is queued for the agency with sequence > after, in order, at most max_n and about max_bytes. */
+int core_deliveries_packed(struct core *core, const char *agency, uint64_t after, size_t max_n, size_t max_bytes, struct arena *arena, struct core_delivery **ret_items, size_t *ret_n);
 int core_deliveries(struct core *core, const char *agency, uint64_t after, size_t max_n, size_t max_bytes, struct arena *arena, struct core_delivery **ret_items, size_t *ret_n);
 /* Agencies for which the last committed turn queued something new (borrowed until the next core_begin). */
 int core_touched(struct core *core, const char *const **ret_agencies, size_t *ret_n);

@@ -87,7 +87,7 @@ struct core {
 	uint16_t *touched; size_t n_touched;
 	const char **touched_ids;
 	struct case_keys *key_blocks[KEY_CACHE / KEY_BLOCK];
-	struct recent **recent;       /* core_recent.c */
+	struct recent *recent;        /* core_recent.c; NULL: nothing is kept */
 	char (*new_keys)[65]; size_t n_new_keys; /* refs whose keys this turn made, to forget on rollback */
 };
 
@@ -203,10 +203,22 @@ struct queued { uint8_t flags; const char *ref; };
 int queue_project(struct core *core, const struct rules_record *record, const char *ref);
 int queue_take(struct core *core, uint16_t number, uint64_t position, struct queued *ret_queued);  /* deletes; ERR_NOTFOUND */
 
+/* --- core_deliver.c --------------------------------------------------------------------------------------------------------------- */
+Reentry__Route *route_of(const struct rules_record *record, const char *agency); /* of an EVENT; NULL: there is none */
+bool delivery_ends(const struct rules_record *record, const char *agency);       /* with this the agency's last relation ends */
+/* An EVENT as one receiver may see it; borrows from the record. ERR_NOTFOUND: nothing of it. */
+int delivery_make(struct core *core, const struct core_record *record, const Reentry__Route *route, struct arena *arena, Reentry__Delivery **ret_delivery);
+/* What the queue's entry says is delivered: of item the sequence is given. ERR_NOTFOUND: nothing may be shown of it, or not now. */
+int deliver_one(struct core *core, struct db_txn *txn, uint16_t number, const char *ref, struct arena *arena, struct core_delivery *item);
+
 /* --- core_recent.c ------------------------------------------------------------------------------------------------------------------- */
-const struct core_record *recent_find(const struct core *core, uint64_t position); /* NULL: not kept. Borrowed until the next recent_keep or recent_forget; not to be changed */
-void recent_keep(struct core *core, struct db_txn *txn, const struct core_record *record); /* if it goes to several */
-void recent_forget(struct core *core);
+#define RECENT_RECEIVERS 3        /* of a record from the log that is worth keeping */
+/* Keeps what the receivers of an EVENT may see of it. Failing is no failure: it is read from the log then. */
+void recent_keep(struct core *core, const struct core_record *record, struct arena *arena);
+/* False: it is not kept for that receiver. *ret_packed NULL: the receiver may see nothing of it. Borrowed until the next recent_keep. */
+bool recent_find(const struct core *core, uint64_t position, uint16_t number, const uint8_t **ret_packed, size_t *ret_n);
+void recent_rollback(struct core *core); /* before core->last goes back */
+void recent_forget(struct core *core);   /* all of it, overwritten: a key is destroyed, the policy changes, the end */
 
 /* --- core_turn.c -------------------------------------------------------------------------------------------------------------------- */
 int ids_put(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t position, Reentry__Outcome__Value outcome);

@@ -1,5 +1,5 @@
 /* Queues: for each agency the positions that it has not acknowledged, in order. Key: agency number, position. Value: flags, case reference.
- * What is delivered is read from the log; an entry holds nothing of the event. */
+ * What is delivered is read from the log (core_deliver.c); an entry holds nothing of the event. */
 #include <string.h>
 
 #include "broker/core_internal.h"
@@ -26,14 +26,6 @@ static int entry_put(struct core *core, uint16_t number, uint64_t position, uint
 	value[0] = flags;
 	memcpy(value + 1, ref, n);
 	return db_put(&core->txn, T_QUEUE, key, db_key(key, "hq", number, position), value, 1 + n);
-}
-
-static Reentry__Route *route_of(const struct rules_record *record, const char *agency)
-{
-	for (size_t i = 0; i < record->event->n_routes; i++)
-		if (strcmp(record->event->routes[i]->agency, agency) == 0)
-			return record->event->routes[i];
-	return NULL;
 }
 
 /* Class C that reached this agency by consent alone is not for it any more. What it may see for another reason stays, and is shown so at its delivery. */
@@ -132,108 +124,7 @@ int queue_take(struct core *core, uint16_t number, uint64_t position, struct que
 
 /* --- reading ------------------------------------------------------------------------------------------------------------- */
 
-static const char *source_oin(const struct core *core, const char *source)
-{
-	const struct agency *agency = policy_agency(core->policy, source);
-
-	return agency ? agency->oin : core->policy->broker_oin;
-}
-
-/* A record as one receiver may see it. ERR_NOTFOUND: nothing of it. */
-static int delivery_make(struct core *core, const struct core_record *record, const Reentry__Route *route, struct arena *arena, Reentry__Delivery **ret_delivery)
-{
-	const struct agency *agency = policy_agency(core->policy, route->agency);
-	struct shown shown = { 0 };
-	Reentry__Delivery *d;
-	int error = agency ? rules_show(&record->record, route, agency->role, arena, &shown) : ERR_NOTFOUND;
-
-	if (error)
-		return error;
-	d = arena_alloc(arena, sizeof *d);
-	if (!d)
-		return ERR_NOMEM;
-	reentry__delivery__init(d);
-	d->has_sequence = d->has_recorded_at = d->has_time = d->has_slot_version = d->has_content = d->has_class_ = true;
-	d->sequence = record->header->position;
-	d->recorded_at = record->header->recorded_at;
-	d->time = record->record.event->time;
-	d->has_phase = record->record.event->has_phase; /* not of an erased case */
-	d->phase = record->record.event->phase;
-	d->municipality = (char *)(uintptr_t)shown.municipality;
-	d->slot_version = record->record.event->slot_version;
-	d->has_slot_version = record->record.event->slot_version != 0;
-	d->content.data = (uint8_t *)(uintptr_t)shown.content;
-	d->content.len = shown.content_n;
-	d->class_ = (uint32_t)record->record.class;
-	d->source_oin = (char *)(uintptr_t)source_oin(core, record->header->agency);
-	for (size_t i = 0; i < record->record.event->n_ended; i++)
-		if (strcmp(record->record.event->ended[i], route->agency) == 0)
-			d->has_ends = d->ends = true;
-	*ret_delivery = d;
-	return OK;
-}
-
-/* What a record that is kept for others lends must outlive it. */
-static int own(struct arena *arena, Reentry__Delivery *d)
-{
-	d->municipality = arena_strdup(arena, d->municipality);
-	d->content.data = arena_dup(arena, d->content.data, d->content.len);
-	return d->content.data ? OK : ERR_NOMEM;
-}
-
-/* Access by consent is what it is now. A case that cannot be read gives none. */
-static int narrow(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__Route *route)
-{
-	Reentry__CaseState *state = NULL;
-	int error = case_read(core, txn, ref, arena, &state);
-
-	if (error && error != ERR_CORRUPT)
-		return error;
-	route->care &= error ? 0 : rules_care(state, core->policy, route->agency, core->recorded_at);
-	route->has_care = route->care != 0;
-	return OK;
-}
-
-static int deliver_one(struct core *core, struct db_txn *txn, const char *agency, const struct db_cursor *cursor, struct arena *arena, Reentry__Delivery **ret_delivery)
-{
-	const struct core_record *kept;
-	struct core_record record;
-	struct queued entry = { 0 };
-	const Reentry__Route *found;
-	Reentry__Route route;
-	uint64_t position = 0;
-	int error = entry_read(&cursor->value, &entry);
-
-	if (!error && case_is_damaged(core, entry.ref))
-		return ERR_NOTFOUND; /* all of it waits, in its order */
-	for (size_t i = 2; i < cursor->key.n; i++)
-		position = position << 8 | ((const uint8_t *)cursor->key.bytes)[i];
-	kept = recent_find(core, position);
-	if (!error && !kept) {
-		error = log_read(core, txn, position, arena, &record);
-		if (error == ERR_CORRUPT)
-			error = case_damaged(core, entry.ref) ? ERR_CORRUPT : ERR_NOTFOUND;
-		if (!error)
-			recent_keep(core, txn, &record);
-	}
-	if (error)
-		return error == ERR_ERASED ? ERR_NOTFOUND : error;
-	if (kept)
-		record = *kept;
-	found = record.record.event ? route_of(&record.record, agency) : NULL;
-	if (!found)
-		return ERR_CORRUPT;
-	route = *found; /* the record may be kept for others */
-	if (route.consent)
-		error = narrow(core, txn, entry.ref, arena, &route);
-	if (!error)
-		error = delivery_make(core, &record, &route, arena, ret_delivery);
-	if (error)
-		return error == ERR_ERASED ? ERR_NOTFOUND : error;
-	return kept ? own(arena, *ret_delivery) : OK;
-}
-
-int core_deliveries(struct core *core, const char *agency, uint64_t after, size_t max_n, size_t max_bytes, struct arena *arena, struct core_delivery **ret_items, size_t *ret_n)
+int core_deliveries_packed(struct core *core, const char *agency, uint64_t after, size_t max_n, size_t max_bytes, struct arena *arena, struct core_delivery **ret_items, size_t *ret_n)
 {
 	uint8_t key[DB_KEY_MAX];
 	struct db_cursor cursor;
@@ -255,10 +146,14 @@ int core_deliveries(struct core *core, const char *agency, uint64_t after, size_
 		return error;
 	}
 	for (bool more = db_seek(&cursor, key, db_key(key, "hq", number, after + 1), 2); more && n < max_n && bytes < max_bytes && !error; more = db_next(&cursor)) {
-		Reentry__Delivery *delivery = NULL;
-		struct core_delivery *item;
+		struct core_delivery delivery = { 0 }, *item;
+		struct queued entry = { 0 };
 
-		error = deliver_one(core, &txn, agency, &cursor, arena, &delivery);
+		error = entry_read(&cursor.value, &entry);
+		for (size_t i = 2; i < cursor.key.n; i++)
+			delivery.sequence = delivery.sequence << 8 | ((const uint8_t *)cursor.key.bytes)[i];
+		if (!error)
+			error = deliver_one(core, &txn, number, entry.ref, arena, &delivery);
 		if (error == ERR_NOTFOUND) {
 			error = OK; /* nothing of it may be shown any more (erased, or the agency has left the configuration), or not now (the case is damaged): it stays */
 			continue;
@@ -268,9 +163,7 @@ int core_deliveries(struct core *core, const char *agency, uint64_t after, size_
 			error = ERR_NOMEM;
 		if (!item)
 			continue;
-		item->sequence = delivery->sequence;
-		item->delivery = delivery;
-		item->size = delivery->content.len + 96;
+		*item = delivery;
 		bytes += item->size;
 	}
 	db_cursor_close(&cursor);
@@ -316,58 +209,6 @@ int core_queues(struct core *core, struct arena *arena, struct core_queue **ret_
 		error = txn.error;
 	db_abort(&txn);
 	*ret_queues = queues;
-	*ret_n = n;
-	return error;
-}
-
-int core_timeline(struct core *core, const char *subject, const struct agency *asking, size_t max, struct arena *arena, Reentry__Delivery ***ret_items, size_t *ret_n)
-{
-	Reentry__CaseState *state = NULL;
-	Reentry__Delivery **items = NULL, **place;
-	struct db_txn txn;
-	uint64_t position;
-	size_t n = 0;
-	int error = core_case(core, subject, arena, &state);
-
-	*ret_items = NULL;
-	*ret_n = 0;
-	if (error)
-		return error;
-	error = db_begin_read(core->db, &txn);
-	for (position = state->last; position && n < max && !error;) {
-		Reentry__Delivery *delivery = NULL;
-		Reentry__Route own = REENTRY__ROUTE__INIT, *route;
-		struct core_record record;
-
-		error = log_read(core, &txn, position, arena, &record);
-		if (error)
-			break;
-		position = record.header->previous;
-		if (!record.record.event || record.record.event->outcome != REENTRY__OUTCOME__VALUE__ACCEPTED)
-			continue;
-		route = route_of(&record.record, asking->id);
-		if (!route && strcmp(record.header->agency, asking->id) == 0) {
-			own.agency = (char *)(uintptr_t)asking->id;
-			own.has_relations = own.has_care = true;
-			own.relations = REL_ALL;
-			own.care = 7; /* what it said itself */
-			route = &own;
-		}
-		if (!route)
-			continue;
-		error = delivery_make(core, &record, route, arena, &delivery);
-		if (error == ERR_NOTFOUND) {
-			error = OK;
-			continue;
-		}
-		place = error ? NULL : ARENA_PUSH(arena, items, n);
-		if (place)
-			*place = delivery;
-		else if (!error)
-			error = ERR_NOMEM;
-	}
-	db_abort(&txn);
-	*ret_items = items;
 	*ret_n = n;
 	return error;
 }

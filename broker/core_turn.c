@@ -48,7 +48,12 @@ static int record_append(struct core *core, const struct rules_record *record, s
 	it->state->has_last = true;
 	it->state->last = record->position;
 	it->dirty = true;
-	return record->kind == EVENT ? queue_project(core, record, it->ref) : OK;
+	if (record->kind != EVENT)
+		return OK;
+	error = queue_project(core, record, it->ref);
+	if (!error && record->event->n_routes && !core->shadow)
+		recent_keep(core, &(struct core_record){ .header = &header, .record = *record }, &core->arena);
+	return error;
 }
 
 static int run_append(struct core *core, struct rules_run *run, struct loaded *it)

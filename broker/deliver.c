@@ -179,22 +179,14 @@ static void note_told(struct broker *broker, struct session *session, const stru
 
 static int send_batch(struct broker *broker, struct session *session, const struct core_delivery *items, size_t n)
 {
-	Reentry__Frame frame = REENTRY__FRAME__INIT;
-	Reentry__Deliver deliver = REENTRY__DELIVER__INIT;
-	Reentry__Delivery *copies = arena_alloc(&broker->reading, n * sizeof *copies);
+	const size_t size = deliver_frame_size(session, items, n);
+	uint8_t *room;
+	int rc = net_room(broker, size, &room);
 
-	deliver.items = arena_alloc(&broker->reading, n * sizeof(Reentry__Delivery *));
-	if (!copies || !deliver.items)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < n; i++) {
-		copies[i] = *items[i].delivery; /* shallow: the number of the attempt is ours */
-		copies[i].has_attempt = true;
-		copies[i].attempt = items[i].sequence <= session->again_through ? session->attempt + 1 : 1;
-		deliver.items[i] = &copies[i];
-	}
-	deliver.n_items = n;
-	frame.deliver = &deliver;
-	return net_send(broker, session, &frame);
+	if (rc)
+		return rc;
+	(void)deliver_frame_pack(session, items, n, room); /* as many bytes as it said */
+	return net_send_room(broker, session, size);
 }
 
 static void handed_over(struct broker *broker, struct session *session, const struct core_delivery *items, size_t n)
@@ -226,7 +218,7 @@ static bool feed(struct broker *broker, struct session *session)
 	if (!room || !bytes)
 		return false; /* an acknowledgement brings it back */
 	arena_reset(&broker->reading);
-	rc = core_deliveries(broker->core, session->agency->id, session->after, room < BATCH_MAX ? room : BATCH_MAX,
+	rc = core_deliveries_packed(broker->core, session->agency->id, session->after, room < BATCH_MAX ? room : BATCH_MAX,
 	                     net_batch(broker, bytes < BATCH_BYTES ? bytes : BATCH_BYTES), &broker->reading, &items, &n);
 	if (rc) {
 		unsigned held;

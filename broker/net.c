@@ -319,6 +319,17 @@ size_t net_batch(const struct broker *broker, size_t wanted)
 	return wanted < part ? wanted : part;
 }
 
+int net_room(struct broker *broker, size_t n, uint8_t **ret_room)
+{
+	return wire_room(broker->server, n, ret_room);
+}
+
+int net_send_room(struct broker *broker, const struct session *session, size_t n)
+{
+	broker->stats.bytes_out += n;
+	return wire_send_room(broker->server, &session->peer);
+}
+
 int net_send_to(struct broker *broker, const struct wire_peer *peer, const Reentry__Frame *frame)
 {
 	const size_t n = reentry__frame__get_packed_size(frame);

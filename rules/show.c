@@ -294,3 +294,9 @@ int rules_show(const struct rules_record *record, const Reentry__Route *route, e
 	ret_shown->event = event;
 	return pb_pack(event, arena, (uint8_t **)(uintptr_t)&ret_shown->content, &ret_shown->content_n);
 }
+
+/* Of a route rules_show looks at its relations and its care; at whose it is only in a snapshot. */
+bool rules_show_alike(const struct rules_record *record, const Reentry__Route *a, enum role role_a, const Reentry__Route *b, enum role role_b)
+{
+	return a->relations == b->relations && a->care == b->care && role_a == role_b && !same(record->envelope->type, "case.snapshot");
+}
