@@ -206,11 +206,21 @@ static void handed_over(struct broker *broker, struct session *session, const st
 		session_lost(broker, session); /* no memory even for the window: it begins again when it comes back */
 }
 
+/* What one agency may have unacknowledged: receivers that do not read must not take all memory together. */
+static size_t session_bytes(const struct broker *broker)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < broker->sessions.n; i++)
+		sum += broker->sessions.items[i]->sent_bytes;
+	return sum < SENT_BYTES_MAX ? SESSION_BYTES_MAX : SESSION_BYTES_LEAST;
+}
+
 /* Hands one message over. False: there is nothing more to hand over for now. */
-static bool feed(struct broker *broker, struct session *session)
+static bool feed(struct broker *broker, struct session *session, size_t bytes_max)
 {
 	const size_t room = window_of(broker) - (session->n_sent < window_of(broker) ? session->n_sent : window_of(broker));
-	const size_t bytes = SESSION_BYTES_MAX - (session->sent_bytes < SESSION_BYTES_MAX ? session->sent_bytes : SESSION_BYTES_MAX);
+	const size_t bytes = bytes_max - (session->sent_bytes < bytes_max ? session->sent_bytes : bytes_max);
 	struct core_delivery *items;
 	size_t n;
 	int rc;
@@ -246,6 +256,7 @@ static bool feed(struct broker *broker, struct session *session)
 
 static void deliver_round(struct broker *broker)
 {
+	const size_t bytes_max = session_bytes(broker);
 	bool more = false;
 
 	broker->hungry = false;
@@ -254,7 +265,7 @@ static void deliver_round(struct broker *broker)
 
 		if (!session->hungry || !session->up || session->paused_until)
 			continue;
-		session->hungry = feed(broker, session);
+		session->hungry = feed(broker, session, bytes_max);
 		more |= session->hungry;
 	}
 	arena_reset(&broker->reading);

@@ -12,7 +12,9 @@
 #include "rules/policy.h"
 
 #define HEARTBEAT_MS 10000           /* told to the agent; after three of them without a word the session is down */
-#define SESSION_BYTES_MAX ((size_t)1 << 20)   /* of unacknowledged deliveries, per agency */
+#define SESSION_BYTES_MAX ((size_t)4 << 20)   /* of unacknowledged deliveries, per agency, */
+#define SESSION_BYTES_LEAST ((size_t)1 << 20) /* and while all agencies together have SENT_BYTES_MAX */
+#define SENT_BYTES_MAX ((size_t)256 << 20)
 #define INPUT_BYTES_MAX ((size_t)8 << 20)     /* of frames that wait for their turn, per agency */
 #define ACK_MAX 65536                /* sequences in one Ack */
 

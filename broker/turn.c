@@ -15,6 +15,7 @@
 #define FIRE_MAX 512                 /* cases whose timers fire in one turn */
 #define RETRIES 8                    /* operations that may fail before the rest of the turn is given up */
 #define ARENA_SOFT ((size_t)48 << 20)   /* a turn that has used so much memory takes no more */
+#define TURN_US_MAX 50000            /* of a turn that follows a slow commit */
 #define STUCK_MS 1000
 
 enum op_kind { OP_PUBLISH, OP_ACK, OP_TOLD, OP_FIRE, OP_COSIGN };
@@ -37,6 +38,7 @@ struct turn {
 	struct arena arena;
 	struct op *ops; size_t n_ops;
 	uint64_t began_us;
+	uint64_t commit_us;              /* that the last commit took */
 	size_t n_items;
 	bool full;                       /* the store takes no more publishes */
 };
@@ -278,12 +280,19 @@ static int take_share(struct broker *broker, struct session *session)
 	return rc;
 }
 
+/* A slow disk is not waited for more often than it is worked: as long as the last commit took, whoever comes may share the next one. Nobody waits for it who is alone. */
+static uint64_t turn_us(const struct broker *broker)
+{
+	const uint64_t least = (uint64_t)broker->config->file.limits.turn * 1000, commit = broker->turn->commit_us;
+
+	return commit <= least ? least : commit < TURN_US_MAX ? commit : TURN_US_MAX;
+}
+
 static bool time_is_over(const struct broker *broker)
 {
-	const struct limits_group *limits = &broker->config->file.limits;
 	const struct turn *turn = broker->turn;
 
-	return stats_us() - turn->began_us >= (uint64_t)limits->turn * 1000 || turn->arena.used > ARENA_SOFT || core_crowded(broker->core);
+	return stats_us() - turn->began_us >= turn_us(broker) || turn->arena.used > ARENA_SOFT || core_crowded(broker->core);
 }
 
 /* Round robin over the sessions with input, receiving more in between, until there is none or the turn has had its time. */
@@ -491,6 +500,7 @@ static int commit(struct broker *broker)
 			broker_die("the store", rc);
 	}
 	us = stats_us() - before;
+	turn->commit_us = us;
 	broker->stats.commit_us += us;
 	broker->stats.commit_us_max = us > broker->stats.commit_us_max ? us : broker->stats.commit_us_max;
 	return rc;

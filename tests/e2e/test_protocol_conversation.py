@@ -27,7 +27,7 @@ def test_hello_is_answered_by_welcome(broker):
     assert peer.welcome.protocol == 1
     assert peer.welcome.broker == "broker-nl"
     assert peer.welcome.oin == "00000099000000000001"
-    assert peer.welcome.window == 1024
+    assert peer.welcome.window == 4096
     assert peer.welcome.frame_max == 4 << 20
     assert peer.welcome.heartbeat_ms > 0
     assert broker.status()["connected"] == 1

@@ -128,7 +128,7 @@ static void what_is_left_out_has_the_defaults_of_the_specification(void **state)
 	assert_int_equal(policy->service_hours_max, 240);
 	assert_int_equal(policy->gap_milestone_urgent, 2);
 	assert_int_equal(policy->gap_milestone, 7);
-	assert_int_equal(place->config->file.limits.window, 1024);
+	assert_int_equal(place->config->file.limits.window, 4096);
 }
 
 static void what_is_written_counts(void **state)
