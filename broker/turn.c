@@ -63,6 +63,8 @@ void turn_free(struct broker *broker)
 
 void turn_wipe(struct broker *broker)
 {
+	if (!broker->turn)
+		return; /* a start that executes what a crash had left: there were none */
 	arena_wipe(&broker->turn->arena);
 	broker->turn->ops = NULL;
 	broker->turn->n_ops = broker->turn->n_items = 0;
