@@ -172,7 +172,20 @@ static bool is_urgent(const struct inbox_line *line)
 	return line->event->has_priority && line->event->priority == REENTRY__PRIORITY__VALUE__URGENT;
 }
 
-/* Urgent ones, then those with a date or deadline by that, then the rest as they came; what is done at the end. */
+/* What says that nobody has done it, or that somebody waits for an answer: it comes before what merely has a date. */
+static bool is_call(const struct inbox_line *line)
+{
+	static const char *const calls[] = {
+		"community-service.behind", "delivery.overdue", "destination.unassigned", "followup.due", "gap.detected", "handover.escalated",
+		"handover.info-requested", "handover.reconfirm", "handover.unplaced", "release.still-unknown", "screening.overdue", "supervision.contact-overdue",
+	};
+	for (size_t i = 0; i < sizeof calls / sizeof *calls && line->event->type != NULL; i++)
+		if (strcmp(calls[i], line->event->type) == 0)
+			return true;
+	return false;
+}
+
+/* Urgent ones, then calls, then those with a date or deadline by that, then the rest as they came; what is done at the end. */
 static int by_urgency(const void *a, const void *b)
 {
 	const struct inbox_line *x = a, *y = b;
@@ -180,6 +193,8 @@ static int by_urgency(const void *a, const void *b)
 		return x->done ? 1 : -1;
 	if (is_urgent(x) != is_urgent(y))
 		return is_urgent(x) ? -1 : 1;
+	if (is_call(x) != is_call(y))
+		return is_call(x) ? -1 : 1;
 	if ((x->about == MOMENT_NONE) != (y->about == MOMENT_NONE))
 		return x->about == MOMENT_NONE ? 1 : -1;
 	if (x->about != y->about)

@@ -80,6 +80,8 @@ const char *outcome_name(Reentry__Outcome__Value result)
 
 /* --- slots ----------------------------------------------------------------------------------------------------------- */
 
+#define NUMBER_SIZE 16
+
 /* key: a payload field, or "=NAME" for a fixed one, that tells the slots of one kind apart; "sanction": the event's. */
 static const struct slot_row {
 	const char *type;
@@ -89,6 +91,14 @@ static const struct slot_row {
 	{"release.date-set", FOLD_VERSION, "release", NULL},
 	{"release.date-unknown", FOLD_VERSION, "release", NULL},
 	{"release.ordered", FOLD_VERSION, "release", NULL},
+	/* The gate: a confirmation takes the place of what was recorded, a retraction or reversal that of both. */
+	{"release.recorded", FOLD_VERSION, "gate", NULL},
+	{"release.confirmed", FOLD_VERSION, "gate", NULL},
+	{"release.reversed", FOLD_VERSION, "gate", NULL},
+	/* Where the person is meanwhile. */
+	{"custody.leave-started", FOLD_VERSION, "movement", NULL},
+	{"custody.leave-returned", FOLD_VERSION, "movement", NULL},
+	{"custody.hospitalised", FOLD_VERSION, "movement", NULL},
 	{"release.approaching", FOLD_NOTICE, "release", NULL},
 	{"release.still-unknown", FOLD_NOTICE, "release", NULL},
 	{"sentence.execution-planned", FOLD_VERSION, "start", "sanction"},
@@ -111,7 +121,10 @@ static const struct slot_row {
 	{"family.plan-agreed", FOLD_VERSION, "need", "=FAMILY"},
 	{"gap.detected", FOLD_VERSION, "gap", "need"},
 	{"gap.closed", FOLD_VERSION, "gap", "need"},
-	/* What asks for something must not hide the offer that it is about. */
+	{"followup.due", FOLD_VERSION, "followup", "day"},
+	{"followup.done", FOLD_VERSION, "followup", "day"},
+	/* What asks for something must not hide the offer that it is about, nor an acknowledgement that comes late the answer. */
+	{"handover.delivered", FOLD_NOTICE, "handover", "handover"},
 	{"handover.reminder", FOLD_NOTICE, "handover", "handover"},
 	{"handover.escalated", FOLD_NOTICE, "handover", "handover"},
 	{"handover.reconfirm", FOLD_NOTICE, "handover", "handover"},
@@ -130,14 +143,20 @@ static bool is_of(const struct slot_row *row, const char *type)
 	return row->type[n - 1] == '.' ? strncmp(row->type, type, n) == 0 : strcmp(row->type, type) == 0;
 }
 
-static const char *key_of(const struct slot_row *row, const Reentry__Event *event, const void *data)
+static const char *key_of(const struct slot_row *row, const Reentry__Event *event, const void *data, char number[NUMBER_SIZE])
 {
 	if (row->key[0] == '=')
 		return row->key + 1;
 	if (strcmp(row->key, "sanction") == 0)
 		return event->sanction != NULL ? event->sanction : "";
 	const char *text = payload_text(data, row->key);
-	return text != NULL ? text : payload_enum(data, row->key);
+	if (text == NULL)
+		text = payload_enum(data, row->key);
+	if (text == NULL && payload_number(data, row->key) > 0) {
+		(void)snprintf(number, NUMBER_SIZE, "%u", payload_number(data, row->key)); /* fits */
+		text = number;
+	}
+	return text;
 }
 
 enum slot_part slot_of(const Reentry__Event *event, const void *data, char ret_name[SLOT_NAME_SIZE])
@@ -146,7 +165,8 @@ enum slot_part slot_of(const Reentry__Event *event, const void *data, char ret_n
 	for (size_t i = 0; i < sizeof rows / sizeof *rows && event->type != NULL; i++) {
 		if (!is_of(&rows[i], event->type))
 			continue;
-		const char *key = rows[i].key != NULL ? key_of(&rows[i], event, data) : "";
+		char number[NUMBER_SIZE];
+		const char *key = rows[i].key != NULL ? key_of(&rows[i], event, data, number) : "";
 		if (key == NULL)
 			return FOLD_NONE;
 		int n = snprintf(ret_name, SLOT_NAME_SIZE, "%s%s%s", rows[i].slot, key[0] != '\0' ? ":" : "", key);

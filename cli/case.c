@@ -34,8 +34,8 @@ static void show_release(struct cli *cli, struct columns *columns, const struct 
 	if (released != NULL)
 		head(columns, T_RELEASED, GREEN, show_moment(cli, released));
 	else if (date != NULL)
-		head(columns, T_RELEASE, BOLD, both(cli, both(cli, show_date(cli, date), show_days(cli, date)), kind != NULL ? word(cli, kind) : ""));
-	else if (object_flag(page, "inside"))
+		head(columns, T_RELEASE, BOLD, both(cli, both(cli, show_date(cli, date), show_days(cli, date)), object_flag(page, "ordered") ? word(cli, "ordered") : kind != NULL ? word(cli, kind) : ""));
+	else if (object_flag(page, "inside") && hold == NULL)
 		head(columns, T_RELEASE, YELLOW, text_of(cli, T_NO_RELEASE_DATE));
 	if (hold != NULL)
 		head(columns, T_RELEASE, YELLOW, say(cli, T_HOLD_ENDS, show_moment(cli, hold), NULL));
@@ -61,7 +61,7 @@ static void show_head(struct cli *cli, const struct object *page)
 	else if (destination != NULL)
 		head(&columns, T_DESTINATION, PLAIN, destination);
 	if (screening != NULL)
-		head(&columns, T_NEEDS, YELLOW, say(cli, T_SCREENING_DUE, show_moment(cli, screening), NULL));
+		head(&columns, T_SCREENING_WORD, YELLOW, say(cli, T_DUE_BY, show_moment(cli, screening), NULL));
 	head(&columns, T_YOUR_RELATION, PLAIN, list_of(cli, page, "relations"));
 	columns_print(&columns, stdout);
 }
@@ -125,14 +125,18 @@ static void show_gaps(struct cli *cli, const struct object *page)
 
 const char *handover_clock(struct cli *cli, const struct object *line)
 {
-	const char *decide = object_text(line, "decide_by"), *start = object_text(line, "start_date");
+	const char *decide = object_text(line, "decide_by"), *start = object_text(line, "start_date"), *state = object_text(line, "state");
 	if (decide != NULL)
 		return both(cli, say(cli, T_DECIDE_BY, show_moment(cli, decide), NULL), show_left(cli, decide));
 	if (object_flag(line, "unplaced"))
 		return text_of(cli, T_UNPLACED);
 	if (object_flag(line, "start_not_reported"))
 		return text_of(cli, T_START_NOT_REPORTED);
-	return start != NULL ? say(cli, T_STARTS_ON, show_date(cli, start), NULL) : "";
+	if (start == NULL || state == NULL)
+		return "";
+	if (strcmp(state, "STARTED") == 0)
+		return say(cli, T_SINCE, show_date(cli, start), NULL);
+	return strcmp(state, "ACCEPTED") == 0 || strcmp(state, "RECONFIRM") == 0 || strcmp(state, "ON_HOLD") == 0 ? say(cli, T_STARTS_ON, show_date(cli, start), NULL) : "";
 }
 
 static void show_handovers(struct cli *cli, const struct object *page)
@@ -160,11 +164,11 @@ static void show_event(struct cli *cli, struct columns *columns, const struct ob
 	const char *type = object_text(event, "type"), *op = object_text(event, "op"), *sequence = object_text(event, "sequence"), *source = object_text(event, "source");
 	const char *agency = source != NULL ? strrchr(source, ':') : NULL;
 	bool corrected = op != NULL && strcmp(op, "NEW") != 0;
-	columns_cell(columns, DIM, "  %s", show_moment(cli, object_text(event, "recordedtime")));
-	columns_cell(columns, PLAIN, "%s%s%s", word_type(cli, type != NULL ? type : ""), corrected ? " " : "", corrected ? op : "");
+	columns_cell(columns, DIM, "  #%s", sequence != NULL ? short_sequence(sequence) : "");
+	columns_cell(columns, DIM, "%s", show_moment(cli, object_text(event, "recordedtime")));
+	columns_cell(columns, PLAIN, "%s%s%s", word_type(cli, type != NULL ? type : ""), corrected ? ", " : "", corrected ? word(cli, op) : "");
 	columns_cell(columns, DIM, "%s", agency != NULL ? agency + 1 : "");
 	columns_cell(columns, PLAIN, "%s", show_data(cli, event));
-	columns_cell(columns, DIM, "#%s", sequence != NULL ? short_sequence(sequence) : "");
 }
 
 /* First the page, then the timeline, newest first. */

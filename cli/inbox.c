@@ -15,7 +15,7 @@ static void show_item(struct cli *cli, struct columns *columns, const struct obj
 	columns_cell(columns, DIM, "#%s", short_sequence(sequence != NULL ? sequence : ""));
 	columns_cell(columns, urgent ? RED : DIM, "%s", urgent ? text_of(cli, T_URGENT_WORD) : object_flag(event, "done") ? text_of(cli, T_DONE_WORD) : "");
 	columns_cell(columns, done ? DIM : BOLD, "%s", show_case(cli, event));
-	columns_cell(columns, done ? DIM : urgent ? RED : PLAIN, "%s%s%s", word_type(cli, type != NULL ? type : ""), corrected ? " " : "", corrected ? op : "");
+	columns_cell(columns, done ? DIM : urgent ? RED : PLAIN, "%s%s%s", word_type(cli, type != NULL ? type : ""), corrected ? ", " : "", corrected ? word(cli, op) : "");
 	columns_cell(columns, DIM, "%s", show_moment(cli, recorded));
 	const char *older = folded > 0 ? say(cli, T_OLDER, number(cli, folded), NULL) : "";
 	columns_cell(columns, done ? DIM : PLAIN, "%s%s%s%s", show_data(cli, event), older[0] != '\0' ? "  (" : "", older, older[0] != '\0' ? ")" : "");

@@ -27,16 +27,16 @@ static int rehearse(struct cli *cli, int argc, char **argv)
 static const char *const publish_options[] = {
 	"--case C", "the case, or your own file number of it", "--set FIELD=VALUE", "a field of the event, such as date=2027-02-25; a list with commas",
 	"--op OP", "SUPERSEDE, CANCEL or RETRACT (otherwise NEW)", "--target ID", "the event that is corrected (otherwise the current version)",
-	"--slot-version N", "", "--sanction REF", "", "--urgent", "", "--id ID", "a UUID, for handing in the same event again", "--time MOMENT", "when it was logged",
+	"--slot-version N", "the version that this one is (otherwise the next)", "--sanction REF", "the sanction that it is about", "--urgent", "delivered as urgent: who has not received it after 15 minutes is reported", "--id ID", "a UUID, for handing in the same event again", "--time MOMENT", "when it was logged",
 	"--file FILE", "events in JSON, one a line; - is stdin", "--timeout S", "seconds to wait for the receipt (5)", NULL};
 static const char *const step_options[] = {"--case C", "only needed for a handover that this agent has not seen", "--offer N", "the number of the offer, from what was received otherwise",
 	"--set FIELD=VALUE", "note=…; also start_date=2027-02-25, code=NO_CAPACITY", "CODE", "NO_CAPACITY, NOT_ELIGIBLE, WRONG_REGION, NEED_MET_ELSEWHERE, SAFETY, INSUFFICIENT_INFO, NO_CONSENT, DUPLICATE, PERSON_REFUSES, OTHER", "--timeout S", "seconds to wait for the receipt (5)", NULL};
-static const char *const inbox_options[] = {"--all", "also what is done and what is superseded", "--follow", "go on with what arrives", "--case C", "", "--type TYPE", "a type, or its first word (release)",
+static const char *const inbox_options[] = {"--all", "also what is done and what is superseded", "--follow", "go on with what arrives", "--case C", "of this case only", "--type TYPE", "a type, or its first word (release)",
 	"--since MOMENT", "received since", NULL};
-static const char *const cases_options[] = {"--gaps", "with gaps only", "--unplaced", "with a handover that nobody has taken", "--no-destination", "", "--no-date", "inside, and no release date known",
+static const char *const cases_options[] = {"--gaps", "with gaps only", "--unplaced", "with a handover that nobody has taken", "--no-destination", "no municipality known, or one that nobody answers for", "--no-date", "inside, and no release date known",
 	"--screening", "screening still due", "--hold", "release recorded and not yet confirmed", "--within DAYS", "release within so many days", NULL};
-static const char *const replay_options[] = {"--purpose TEXT", "why you look: goes on record", "--from T", "recorded at or after", "--to T", "recorded before", "--case C", "", "--type TYPE", "",
-	"--as-seen-by AGENCY", "exactly what that agency was given", "--as-of T", "as things stood then", "--limit N", "", NULL};
+static const char *const replay_options[] = {"--purpose TEXT", "why you look: goes on record", "--from T", "recorded at or after", "--to T", "recorded before", "--case C", "of this case only", "--type TYPE", "of this type only",
+	"--as-seen-by AGENCY", "exactly what that agency was given", "--as-of T", "as things stood then", "--limit N", "so many at most", NULL};
 static const char *const link_options[] = {"CASE NUMBER", "sets it; \"\" removes it; - reads it from stdin, so that no list of processes shows it", "CASE", "shows it", NULL};
 static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
 static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live store",

@@ -79,7 +79,9 @@ const char *show_left(struct cli *cli, const char *moment_text)
 	int64_t minutes = (when - clock_now(&clock)) / 60000, size = minutes < 0 ? -minutes : minutes;
 	int unit = size < 60 ? 0 : size < 48 * 60 ? 1 : 2;
 	int64_t count = unit == 0 ? size : unit == 1 ? size / 60 : size / 1440;
-	const char *span = made(arena_printf(&cli->shown, "%lld %s", (long long)count, units[cli->lang][unit]));
+	/* Of a few hours the minutes count: an urgent offer has two. */
+	const char *rest = unit == 1 && count < 10 && size % 60 > 0 ? made(arena_printf(&cli->shown, " %lld %s", (long long)(size % 60), units[cli->lang][0])) : "";
+	const char *span = made(arena_printf(&cli->shown, "%lld %s%s", (long long)count, units[cli->lang][unit], rest));
 	return say(cli, minutes < 0 ? T_TIME_AGO : T_IN_TIME, span, NULL);
 }
 
@@ -221,7 +223,7 @@ static const char *show_value(struct cli *cli, const struct json_value *value)
 const char *show_data(struct cli *cli, const struct object *event)
 {
 	/* What stands for itself; other fields are shown with their names. And what the dates beside them say already. */
-	static const char *const plain[] = {"date", "release_date", "start_date", "need", "status", "kind", "code", "to", "note", "reason", "destination", "handover", "start",
+	static const char *const plain[] = {"date", "release_date", "start_date", "need", "status", "kind", "code", "to", "note", "reason", "handover", "start",
 	                                    "at", "released_at", "place", NULL};
 	static const char *const silent[] = {"days_left", "milestone", "skipped", NULL};
 	struct object data;

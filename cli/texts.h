@@ -81,6 +81,8 @@
 	TEXT(NO_DESTINATION, "not known: the national desk looks for one", "onbekend: het landelijk loket zoekt er een") \
 	TEXT(YOUR_RELATION, "you are", "u bent") \
 	TEXT(NEEDS, "Needs", "Behoeften") \
+	TEXT(SCREENING_WORD, "screening", "screening") \
+	TEXT(DUE_BY, "due by %", "voor %") \
 	TEXT(GAPS, "Gaps", "Gaten") \
 	TEXT(HANDOVERS, "Handovers", "Overdrachten") \
 	TEXT(TIMELINE, "Timeline", "Verloop") \

@@ -90,13 +90,21 @@ static const char *flags_of(struct cli *cli, const struct object *line)
 	return text != NULL ? text : "";
 }
 
+static const char *relation_of(struct cli *cli, const struct object *line)
+{
+	const struct json_value *relations = object_get(line, "relations");
+	return relations != NULL && relations->kind == JSON_ARRAY && relations->n > 0 && relations->items[0].kind == JSON_STRING ? word(cli, relations->items[0].text) : "";
+}
+
 static void show_case_line(struct cli *cli, struct columns *columns, const struct object *line)
 {
 	const char *date = object_text(line, "release_date"), *released = object_text(line, "released_at"), *phase = object_text(line, "phase");
 	columns_cell(columns, BOLD, "%s", show_case(cli, line));
-	columns_cell(columns, PLAIN, "%s", released != NULL ? say(cli, T_SINCE, show_moment(cli, released), NULL) : date != NULL ? show_date(cli, date) : text_of(cli, T_NO_RELEASE_DATE));
+	/* To whom no phase is shown (a candidate, an employer) a missing date says nothing. */
+	const char *no_date = phase != NULL ? text_of(cli, T_NO_RELEASE_DATE) : "";
+	columns_cell(columns, PLAIN, "%s", released != NULL ? say(cli, T_SINCE, show_moment(cli, released), NULL) : date != NULL ? show_date(cli, date) : no_date);
 	columns_cell(columns, PLAIN, "%s", released != NULL ? text_of(cli, T_RELEASED) : show_days(cli, date));
-	columns_cell(columns, DIM, "%s", object_flag(line, "closed") ? text_of(cli, T_CLOSED) : word(cli, phase != NULL ? phase : ""));
+	columns_cell(columns, DIM, "%s", object_flag(line, "closed") ? text_of(cli, T_CLOSED) : phase != NULL ? word(cli, phase) : relation_of(cli, line));
 	columns_cell(columns, RED, "%s", flags_of(cli, line));
 }
 

@@ -146,7 +146,7 @@ CHECK(relation_transfer)
 	const state *c = d->run->state;
 	const char *me = d->input->agency->id;
 
-	if (c && c->inside && same(c->custodian, me))
+	if (c && same(c->custodian, me))
 		return 0;
 	if (c && c->inside && same(t->to, me) && same(t->from, c->custodian))
 		return 0;
@@ -158,6 +158,8 @@ CHECK(check_transfer)
 	const Reentry__CustodyTransferred *t = d->data;
 	const struct agency *to = policy_agency(d->run->policy, t->to);
 
+	if (!d->run->state->inside)
+		return refuse(d, "invalid-value", "subject: the person is not in custody");
 	if (!same(t->from, d->run->state->custodian))
 		return refuse(d, "invalid-value", "from: is not the present custodian");
 	if (!to || to->role != ROLE_PRISON || same(t->to, t->from))

@@ -68,6 +68,43 @@ static void test_urgent_first_then_by_date(void **state)
 	assert_string_equal(listed(place, &anything), "5 4 3 2 1");
 }
 
+static void test_what_nobody_did_comes_before_dates(void **state)
+{
+	struct agent_place *place = *state;
+	agent_place_arrive(place, 1, "release.date-set", "C-1", DATE("2027-03-01"), false);
+	agent_place_arrive(place, 2, "handover.unplaced", "C-1", STEP("H-1"), false);
+	agent_place_arrive(place, 3, "gap.detected", "C-2", "{\"need\":\"DEBT\",\"reason\":\"NOT_ARRANGED\"}", false);
+	agent_place_arrive(place, 4, "handover.offered", "C-3", OFFER("H-2"), false);
+	agent_place_arrive(place, 5, "release.ordered", "C-4", "{\"ordered_at\":\"2027-01-10T15:00:00Z\"}", true);
+	assert_string_equal(listed(place, &anything), "5 2 3 4 1");
+	/* A gap that closed calls nobody. */
+	agent_place_arrive(place, 6, "gap.closed", "C-2", "{\"need\":\"DEBT\"}", false);
+	assert_string_equal(listed(place, &anything), "5 2 4 1 6+1");
+}
+
+static void test_a_retracted_release_is_folded(void **state)
+{
+	struct agent_place *place = *state;
+	agent_place_arrive(place, 1, "release.recorded", "C-1", "{\"released_at\":\"2027-01-10T15:00:00Z\"}", false);
+	agent_place_arrive(place, 2, "release.confirmed", "C-1", "{\"released_at\":\"2027-01-10T15:00:00Z\"}", false);
+	agent_place_arrive(place, 3, "followup.due", "C-1", "{\"day\":1}", false);
+	agent_place_arrive(place, 4, "followup.due", "C-1", "{\"day\":7}", false);
+	agent_place_arrive(place, 5, "followup.done", "C-1", "{\"day\":1}", false);
+	assert_string_equal(listed(place, &anything), "4 2+1 5+1");
+	agent_place_arrive(place, 6, "release.reversed", "C-1", "{}", false);
+	assert_string_equal(listed(place, &anything), "4 5+1 6+2");
+}
+
+static void test_a_late_acknowledgement_hides_no_answer(void **state)
+{
+	struct agent_place *place = *state;
+	agent_place_arrive(place, 1, "handover.declined", "C-1", "{\"handover\":\"H-1\",\"offer\":1,\"code\":\"NO_CAPACITY\"}", false);
+	agent_place_arrive(place, 2, "handover.delivered", "C-1", STEP("H-1"), false);
+	assert_string_equal(listed(place, &anything), "1 2");
+	agent_place_arrive(place, 3, "handover.unplaced", "C-1", STEP("H-1"), false);
+	assert_string_equal(listed(place, &anything), "3+2");
+}
+
 static void test_older_versions_are_folded(void **state)
 {
 	struct agent_place *place = *state;
@@ -349,7 +386,7 @@ static void test_a_handover_is_found_by_its_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_kept_once), TEST(test_urgent_first_then_by_date), TEST(test_older_versions_are_folded),
+		TEST(test_kept_once), TEST(test_urgent_first_then_by_date), TEST(test_what_nobody_did_comes_before_dates), TEST(test_a_retracted_release_is_folded), TEST(test_a_late_acknowledgement_hides_no_answer), TEST(test_older_versions_are_folded),
 		TEST(test_a_reminder_never_hides_the_offer), TEST(test_done_is_done), TEST(test_filters), TEST(test_withdrawn_leaves_only_that), TEST(test_key_is_gone_from_the_disk),
 		TEST(test_erasure_is_reported), TEST(test_a_purge_goes_on_after_a_crash), TEST(test_what_waits_in_the_outbox_still_goes),
 		TEST(test_a_candidate_keeps_nothing_of_an_offer_that_ended), TEST(test_two_offers_of_a_case_end_one_by_one),
