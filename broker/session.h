@@ -55,6 +55,7 @@ struct session {
 	struct session *next_active;
 	size_t turn_first, turn_last;    /* operations of the present turn, as index + 1; 0: none */
 	size_t turn_n;                   /* how many */
+	size_t offered;                  /* of these, items of Publish */
 	uint64_t frames_in;              /* number of the last frame that was kept */
 	struct hold *holds; size_t n_holds;   /* NULL while none */
 	uint64_t asked;                  /* number of the last Ping that was sent behind a refusal */

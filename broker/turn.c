@@ -11,6 +11,7 @@
 #include "lib/log.h"
 
 #define QUANTUM 128                  /* items that one session gets before it is the next one's turn */
+#define QUICK_MAX 16                 /* items of a session that has no more: it waits for their receipts */
 #define RECEIVE_ROUND 64             /* messages received between two rounds */
 #define FIRE_MAX 512                 /* cases whose timers fire in one turn */
 #define RETRIES 8                    /* operations that may fail before the rest of the turn is given up */
@@ -41,6 +42,7 @@ struct turn {
 	uint64_t commit_us;              /* that the last commit took */
 	size_t n_items;
 	bool full;                       /* the store takes no more publishes */
+	bool quick;                      /* somebody with little to offer waits for the end of this turn */
 };
 
 int turn_new(struct broker *broker, struct err *err)
@@ -251,6 +253,7 @@ static int take_items(struct broker *broker, struct session *session, const Reen
 	}
 	*ret_taken = broker->turn->n_ops - before; /* not those for which there was no memory: they come again */
 	broker->turn->n_items += *ret_taken;
+	session->offered += *ret_taken;
 	broker->stats.items += *ret_taken;
 	frame->next_item += *ret_taken;
 	if (frame->next_item >= publish->n_items)
@@ -278,6 +281,7 @@ static int take_share(struct broker *broker, struct session *session)
 			rc = take_items(broker, session, frame->publish, room, &taken);
 		room -= taken;
 	}
+	broker->turn->quick |= !session->first && session->offered && session->offered <= QUICK_MAX;
 	session_rejoin(&broker->sessions, session);
 	return rc;
 }
@@ -288,6 +292,14 @@ static uint64_t turn_us(const struct broker *broker)
 	const uint64_t least = (uint64_t)broker->config->file.limits.turn * 1000, commit = broker->turn->commit_us;
 
 	return commit <= least ? least : commit < TURN_US_MAX ? commit : TURN_US_MAX;
+}
+
+/* Who has much to offer gets one share in a turn for which somebody with little waits, and goes on in the next: the sync that this costs is the other's latency saved. */
+static bool others_wait(const struct broker *broker)
+{
+	const struct session *next = broker->sessions.ring_first;
+
+	return broker->turn->quick && next && next->offered;
 }
 
 static bool time_is_over(const struct broker *broker)
@@ -305,7 +317,7 @@ static int take_input(struct broker *broker)
 	size_t received = 0;
 	int rc = OK;
 
-	while (!rc && (session = sessions_next(&broker->sessions))) {
+	while (!rc && !others_wait(broker) && (session = sessions_next(&broker->sessions))) {
 		rc = take_share(broker, session);
 		if (rc || time_is_over(broker))
 			break;
@@ -458,7 +470,7 @@ static void tell(struct broker *broker)
 
 		if (session->turn_first && broker->turn->n_items)
 			tell_session(broker, session);
-		session->turn_first = session->turn_last = session->turn_n = 0;
+		session->turn_first = session->turn_last = session->turn_n = session->offered = 0;
 	}
 }
 
@@ -578,7 +590,7 @@ static void open_turn(struct broker *broker)
 	arena_reset(&turn->arena);
 	turn->ops = NULL;
 	turn->n_ops = turn->n_items = 0;
-	turn->full = false;
+	turn->full = turn->quick = false;
 	turn->began_us = stats_us();
 }
 

@@ -19,13 +19,13 @@ OVERHEAD = 35          # bytes that ZMTP and CURVE put around a short frame
 
 
 class Stopped:
-    """While it lasts the broker stands still; at its end it finds everything that the peer has sent meanwhile, waiting in its socket."""
+    """While it lasts the broker stands still; at its end it finds everything that was sent meanwhile, waiting in its socket."""
 
     def __init__(self, country, peer):
         self.country, self.peer, self.n = country, peer, 0
 
-    def offer(self, *contents):
-        tags = self.peer.offer(*contents)
+    def offer(self, *contents, by=None):
+        tags = (by or self.peer).offer(*contents)
         self.n += sum(map(len, contents)) + OVERHEAD
         return tags
 

@@ -47,12 +47,6 @@ def conversation(run):
     return {way: max(p[way] for p in passed) for way in (UP, DOWN)}
 
 
-def spread(cuts, rng):
-    """In an order in which early cuts, before which no session stands, are mixed with late ones: the agents' patience begins anew with each session."""
-    rng.shuffle(cuts)
-    return cuts
-
-
 def chapter(bin_folder, seed, chosen, say):
     """chosen: a function from the conversation's length to the cuts of this chapter. Returns (cuts done, wrongs)."""
     run = Run(bin_folder, seed, country=Through(bin_folder, seed))
@@ -61,7 +55,7 @@ def chapter(bin_folder, seed, chosen, say):
         run.start()
         cutter.length = conversation(run)
         cuts = chosen(cutter.length)
-        cutter.plan.add(spread(cuts, random.Random(f"{seed} order")))
+        cutter.plan.add(random.Random(f"{seed} order").sample(cuts, len(cuts)))
         bound = SECONDS_MORE + SECONDS_PER_CUT * len(cuts)
 
         def through():
