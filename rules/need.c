@@ -19,6 +19,17 @@ need_state *need_find(const state *c, need code)
 	return NULL;
 }
 
+/* The place of a need's name in their alphabetical order. */
+static unsigned name_rank(need code)
+{
+	static const uint8_t ranks[] = {
+		[NEED(ADDICTION)] = 1, [NEED(CARE)] = 2, [NEED(DEBT)] = 3, [NEED(EDUCATION)] = 4, [NEED(FAMILY)] = 5, [NEED(HOUSING)] = 6, [NEED(IDENTITY)] = 7,
+		[NEED(INCOME)] = 8, [NEED(INSURANCE)] = 9, [NEED(LVB)] = 10, [NEED(NETWORK)] = 11, [NEED(PSYCHIATRIC)] = 12, [NEED(WORK)] = 13,
+	};
+
+	return (size_t)code < sizeof ranks ? ranks[code] : 0;
+}
+
 void needs_sort(need *codes, size_t *n)
 {
 	size_t kept = 0;
@@ -26,7 +37,7 @@ void needs_sort(need *codes, size_t *n)
 	for (size_t i = 0; i < *n; i++) {
 		size_t at = 0;
 
-		while (at < kept && strcmp(need_name(codes[at]), need_name(codes[i])) < 0)
+		while (at < kept && name_rank(codes[at]) < name_rank(codes[i]))
 			at++;
 		if (at < kept && codes[at] == codes[i])
 			continue;

@@ -49,7 +49,10 @@ struct policy {
 	int still_unknown_days, behind_days, supervision_interval_days, contact_overdue_days, erasure_chase_days; /* days */
 	int retention_months, service_hours_max;
 	int gap_milestone_urgent, gap_milestone;            /* 2 and 7 of domain.md 5.2 */
-	const struct policy_code *by_code; size_t n_by_code; /* filled by policy_index; sorted */
+	/* filled by policy_index: */
+	const struct policy_code *by_code; size_t n_by_code; /* sorted */
+	const uint16_t *by_number;                          /* of each code as a number: index of its agency + 1, 0: nobody's */
+	const uint16_t *by_id; size_t n_by_id;              /* hash: index of the agency + 1, 0: free; a power of two */
 	const struct agency *desk;
 };
 

@@ -44,7 +44,7 @@ static int related_add(struct arena *arena, struct related **list, size_t *n, co
 
 	if (!agency)
 		return OK;
-	while (at < *n && strcmp((*list)[at].agency->id, agency->id) < 0)
+	while (at < *n && (*list)[at].agency < agency) /* a policy's agencies are sorted by id: so are their places */
 		at++;
 	if (at == *n || (*list)[at].agency != agency) {
 		if (!ARENA_PUSH(arena, *list, *n))

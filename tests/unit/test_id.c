@@ -198,6 +198,18 @@ static void an_id_that_is_none_leaves_the_bytes(void **state)
 		assert_int_equal(b[i], i * 0x11);
 }
 
+static void a_reference_is_of_these_characters_only(void **state)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
+	(void)state;
+	for (int c = 1; c < 256; c++) {
+		const char text[] = { 'a', (char)c, 'z', 0 };
+
+		assert_int_equal(ref_is_valid(text), strchr(allowed, c) != NULL);
+	}
+}
+
 static void references_have_their_form(void **state)
 {
 	(void)state;
@@ -222,6 +234,7 @@ static void oins_have_their_form(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_reference_is_of_these_characters_only),
 		cmocka_unit_test(ids_are_uuids_of_version_7), cmocka_unit_test(ids_increase_within_a_ms), cmocka_unit_test(ids_of_different_moments_are_in_their_order),
 		cmocka_unit_test(ids_are_unique_whatever_the_clock_does), cmocka_unit_test(a_child_does_not_repeat_its_parent), cmocka_unit_test(random_bits_are_random),
 		cmocka_unit_test(derived_ids_are_determined), cmocka_unit_test(uuids_have_their_form), cmocka_unit_test(an_id_that_is_none_leaves_the_bytes),
