@@ -184,12 +184,14 @@ static void retention_arm(struct rules_run *run, const Reentry__Told *told)
 	timer_arm(run, TIMER_RETENTION, policy_notice(run->policy, civil_add_months(told->date, run->policy->retention_months)), told->agency, 0);
 }
 
-void retention_told(struct rules_run *run, const char *agency, civil_date date)
+void retention_told(struct rules_run *run, const char *agency, size_t guess, civil_date date)
 {
 	state *c = run->state;
 	Reentry__Told *told = NULL;
 
-	for (size_t i = 0; i < c->n_told; i++)
+	if (guess < c->n_told && same(c->told[guess]->agency, agency))
+		told = c->told[guess];
+	for (size_t i = 0; i < c->n_told && !told; i++)
 		if (same(c->told[i]->agency, agency))
 			told = c->told[i];
 	if (!told) {

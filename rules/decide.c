@@ -247,14 +247,6 @@ static void use_up(struct rules_run *run)
 
 /* --- who lost and who gained a relation ------------------------------------------------------------------------------ */
 
-static const struct related *related_find(const struct related *list, size_t n, const char *agency)
-{
-	for (size_t i = 0; i < n; i++)
-		if (same(list[i].agency->id, agency))
-			return &list[i];
-	return NULL;
-}
-
 static bool told_end(const struct working *w, const char *agency)
 {
 	for (size_t i = 0; i < w->n_told_end; i++)
@@ -273,13 +265,13 @@ static void settle_relations(struct rules_run *run)
 	if (run->error || (run->error = relations_of(run->state, run->policy, run->arena, &after, &n_after)))
 		return;
 	for (size_t i = 0; i < w->n_before; i++) {
-		const char *agency = w->before[i].agency->id;
+		const struct agency *agency = w->before[i].agency;
 
-		if (!related_find(after, n_after, agency) && !told_end(w, agency))
-			emit(run, &(struct made){ .type = "case.withdrawn", .data = &nothing, .named = agency });
+		if (!related_find(after, n_after, agency) && !told_end(w, agency->id))
+			emit(run, &(struct made){ .type = "case.withdrawn", .data = &nothing, .named = agency->id });
 	}
 	for (size_t i = 0; i < n_after; i++) {
-		const struct related *old = related_find(w->before, w->n_before, after[i].agency->id);
+		const struct related *old = related_find(w->before, w->n_before, after[i].agency);
 		uint32_t had = old ? old->relations : 0;
 		uint32_t gained = after[i].relations & (REL_MUNICIPALITY | REL_DESK | REL_PROVIDER) & ~had;
 

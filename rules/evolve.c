@@ -108,8 +108,11 @@ static void forget_agency(struct rules_run *run, const char *agency)
 	retention_forget(c, agency);
 }
 
-static bool in_list(char **list, size_t n, const char *text)
+/* guess: where it may well be. */
+static bool in_list(char **list, size_t n, const char *text, size_t guess)
 {
+	if (guess < n && same(list[guess], text))
+		return true;
 	for (size_t i = 0; i < n; i++)
 		if (same(list[i], text))
 			return true;
@@ -132,7 +135,7 @@ void evolve_routes(struct rules_run *run, const struct rules_record *record, con
 
 		if (route->watch)
 			remember_pending(run, record, route, event->urgent);
-		if (slot && !in_list(slot->told, slot->n_told, route->agency)) {
+		if (slot && !in_list(slot->told, slot->n_told, route->agency, i)) {
 			char **place = ARENA_PUSH(run->arena, slot->told, slot->n_told);
 
 			if (!place) {
@@ -142,7 +145,7 @@ void evolve_routes(struct rules_run *run, const struct rules_record *record, con
 			*place = keep(run, route->agency);
 		}
 		if (told_date(run, row, data, &date))
-			retention_told(run, route->agency, date);
+			retention_told(run, route->agency, i, date);
 		if (strcmp(row->name, "release.confirmed") == 0 && record->envelope->op != OP(RETRACT)) {
 			char **place = ARENA_PUSH(run->arena, run->state->confirmed_to, run->state->n_confirmed_to);
 

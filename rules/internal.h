@@ -168,6 +168,8 @@ int slot_check(struct decision *d, uint32_t *ret_version, bool *ret_stale);
 void slot_bump(struct rules_run *run, Reentry__Slot **slot, const struct rules_record *record);
 
 /* --- relations and routes (relation.c, route.c) ------------------------------------------------------------------------------------ */
+/* In a list of relations_of, all of one policy; NULL: the agency has none. */
+const struct related *related_find(const struct related *list, size_t n, const struct agency *agency);
 uint32_t relations_of_agency(const state *c, const struct policy *policy, const char *agency);
 bool needs_desk(const state *c, const struct policy *policy);
 uint32_t care_access(const state *c, const struct agency *agency, uint32_t relations, moment now, bool *ret_by_consent);
@@ -239,7 +241,7 @@ void fired_followup(struct rules_run *run, const Reentry__Timer *timer);
 void fired_delivery(struct rules_run *run, const Reentry__Timer *timer);
 void fired_retention(struct rules_run *run, const Reentry__Timer *timer);
 void fired_consent(struct rules_run *run, const Reentry__Timer *timer);
-void retention_told(struct rules_run *run, const char *agency, civil_date date);
+void retention_told(struct rules_run *run, const char *agency, size_t guess, civil_date date); /* guess: its place among those who were told, if they were the same as now */
 void retention_arm_all(struct rules_run *run);
 void retention_forget(state *c, const char *agency);
 

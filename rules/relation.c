@@ -38,13 +38,31 @@ uint32_t relations_of_agency(const state *c, const struct policy *policy, const 
 	return bits;
 }
 
+/* A policy's agencies are sorted by id, and so are their places in memory: the list is in order of both. */
+const struct related *related_find(const struct related *list, size_t n, const struct agency *agency)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (list[middle].agency == agency)
+			return &list[middle];
+		if (list[middle].agency < agency)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 static int related_add(struct arena *arena, struct related **list, size_t *n, const struct agency *agency, uint32_t bit)
 {
 	size_t at = 0;
 
 	if (!agency)
 		return OK;
-	while (at < *n && (*list)[at].agency < agency) /* a policy's agencies are sorted by id: so are their places */
+	while (at < *n && (*list)[at].agency < agency)
 		at++;
 	if (at == *n || (*list)[at].agency != agency) {
 		if (!ARENA_PUSH(arena, *list, *n))

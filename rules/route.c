@@ -9,6 +9,7 @@ struct routing {
 	const void *data;
 	struct related *after; size_t n_after;
 	const Reentry__Slot *slot;
+	uint64_t *has_route;                  /* a bit for each of the policy's agencies */
 };
 
 static const char *payload_text(const struct routing *r, const char *field)
@@ -36,14 +37,6 @@ static bool provides_need(const state *c, const char *agency, need code)
 			return true;
 	}
 	return false;
-}
-
-static uint32_t relations_before(const struct working *w, const char *agency)
-{
-	for (size_t i = 0; i < w->n_before; i++)
-		if (same(w->before[i].agency->id, agency))
-			return w->before[i].relations;
-	return 0;
 }
 
 static bool was_told(const struct routing *r, const char *agency)
@@ -79,7 +72,8 @@ static bool reaches(const struct routing *r, const struct related *who)
 {
 	uint32_t to = r->run->working->receivers ? r->run->working->receivers : r->row->receivers;
 	const char *id = who->agency->id;
-	uint32_t before = relations_before(r->run->working, id);
+	const struct related *was = related_find(r->run->working->before, r->run->working->n_before, who->agency);
+	uint32_t before = was ? was->relations : 0;
 
 	if (r->record->envelope->op == OP(RETRACT) && same(r->row->name, "release.confirmed"))
 		return (who->relations & REL_ALL) && got_confirmed(r, id);
@@ -132,6 +126,7 @@ static bool sees_care(const struct routing *r, uint32_t care)
 static int add(struct routing *r, const struct agency *agency, uint32_t relations, bool named)
 {
 	Reentry__EventRecord *event = r->record->event;
+	const size_t index = (size_t)(agency - r->run->policy->agencies);
 	Reentry__Route *route, **place;
 	bool consent = false;
 	uint32_t care = care_access(r->run->state, agency, relations, r->run->now, &consent);
@@ -141,14 +136,14 @@ static int add(struct routing *r, const struct agency *agency, uint32_t relation
 		return OK;
 	if (r->row->payload == &reentry__need_status_changed__descriptor && payload_need(r) == NEED(CARE) && !sees_care(r, care))
 		return OK;
-	for (size_t i = 0; i < event->n_routes; i++)
-		if (same(event->routes[i]->agency, agency->id))
-			return OK;
+	if (r->has_route[index / 64] >> index % 64 & 1)
+		return OK;
 	route = PB_NEW(r->run->arena, Reentry__Route, reentry__route);
 	place = ARENA_PUSH(r->run->arena, event->routes, event->n_routes);
 	if (!route || !place)
 		return r->run->error = ERR_NOMEM;
 	*place = route;
+	r->has_route[index / 64] |= UINT64_C(1) << index % 64;
 	route->agency = keep(r->run, agency->id);
 	SET(route, relations, relations | (named ? (uint32_t)REL_NAMED : 0));
 	if (care)
@@ -238,8 +233,9 @@ int routes_fill(struct rules_run *run, struct rules_record *record, const struct
 	struct routing r = { .run = run, .record = record, .row = row, .data = data };
 	int error = relations_of(run->state, run->policy, run->arena, &r.after, &r.n_after);
 
-	if (error)
-		return run->error = error;
+	r.has_route = arena_alloc(run->arena, (run->policy->n_agencies / 64 + 1) * sizeof *r.has_route);
+	if (error || !r.has_route)
+		return run->error = error ? error : ERR_NOMEM;
 	if (row->slot != SLOT_NONE)
 		r.slot = slot_find(run->state, row, record->envelope, data);
 	for (size_t i = 0; i < r.n_after && !error; i++)
