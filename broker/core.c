@@ -29,7 +29,7 @@ static int open_keys(const struct core_options *options, bool read_only, struct 
 
 static int open_stores(const struct core_options *options, struct core *core, struct err *err)
 {
-	struct db_options db = { .size_max = options->size_max, .reserve = options->reserve, .volatile_store = options->volatile_store, .tables = core_tables };
+	struct db_options db = { .size_max = options->size_max, .reserve = options->reserve, .volatile_store = options->volatile_store, .tables = core_tables, .behind = BEHIND_TABLES };
 	int error = db_open(options->dir, &db, &core->db, err);
 
 	return error ? error : open_keys(options, false, core, err);
@@ -46,7 +46,8 @@ static int format_check(struct core *core, struct err *err)
 
 	if (!error)
 		error = db_get(&txn, T_META, format_name, sizeof format_name, &value);
-	if (!error && (value.n != 1 || *(const uint8_t *)value.bytes != STORE_FORMAT))
+	core->format = !error && value.n == 1 ? *(const uint8_t *)value.bytes : 0;
+	if (!error && core->format != STORE_FORMAT && core->format != 1)
 		error = err_set(err, ERR_INVALID, "the store is of another format than this program's (%d): use the version that it belongs to, or migrate it", STORE_FORMAT);
 	else if (error == ERR_NOTFOUND && core->last)
 		error = err_set(err, ERR_INVALID, "the store was made by a version before formats were numbered: it cannot be used any more");
@@ -74,9 +75,11 @@ static int core_load(struct core *core, struct err *err)
 	if (!error)
 		error = agencies_load(core);
 	if (!error)
-		error = nodes_load(core);
+		error = nodes_load(core, core->last);
 	if (!error)
 		error = delta_open(core);
+	if (!error)
+		error = behind_open(core);
 	if (error)
 		return err_set(err, error, "the store cannot be read (%s); restore a backup, or check it with reentry verify --log", err_text(error));
 	return OK;
@@ -137,7 +140,7 @@ int core_open(const struct core_options *options, const struct policy *policy, c
 
 int core_open_to_read(const struct core_options *options, const struct policy *policy, const char *policy_text, struct core **ret_core, struct err *err)
 {
-	struct db_options db = { .read_only = true, .volatile_store = options->volatile_store, .tables = core_tables };
+	struct db_options db = { .read_only = true, .volatile_store = options->volatile_store, .tables = core_tables, .behind = BEHIND_TABLES };
 	struct core *core = core_prepare(options, policy, policy_text, err);
 	int error;
 
@@ -170,6 +173,7 @@ static void core_free(struct core *core)
 	free(core->touched_ids);
 	free(core->damaged);
 	free(core->new_keys);
+	buf_release(&core->listed);
 	nodes_release(core);
 	delta_close(core);
 	recent_forget(core);
@@ -238,7 +242,7 @@ int core_begin(struct core *core, moment now)
 	core->low_known = false;
 	core->in_turn = true;
 	core->now = now;
-	if (!core->committed)
+	if (core->format != STORE_FORMAT)
 		error = format_mark(core);
 	if (!error && !core->config_current && !core->shadow)
 		error = policy_record(core);
@@ -260,6 +264,7 @@ void core_rollback(struct core *core)
 	nodes_rollback(core);
 	core->issued = core->issued_committed;
 	delta_rollback(core);
+	behind_rollback(core);
 	forget_turn(core);
 }
 
@@ -284,6 +289,8 @@ int core_commit(struct core *core)
 	if (!error)
 		error = nodes_flush(core);
 	if (!error)
+		error = behind_flush(core);
+	if (!error)
 		error = core->txn.error;
 	if (!error)
 		error = keys_commit(core); /* synced before the records that need them */
@@ -299,6 +306,8 @@ int core_commit(struct core *core)
 	core->committed = core->last;
 	nodes_commit(core);
 	core->issued_committed = core->issued;
+	core->format = STORE_FORMAT;
+	behind_commit(core);
 	error = delta_commit(core);
 	for (struct loaded *it = core->cases; it; it = it->next)
 		if (it->erased)

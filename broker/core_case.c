@@ -199,6 +199,8 @@ static int flush_case(struct core *core, struct loaded *it)
 
 	if (!error && !core->delta)
 		error = case_store(core, it->ref, it->packed, it->packed_n);
+	if (!error && core->delta)
+		error = behind_list(core, &(struct behind_case){ it->state->last, it->fresh, it->ref });
 	if (!error)
 		error = flush_due(core, it);
 	return error ? error : flush_related(core, it);

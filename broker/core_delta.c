@@ -1,11 +1,11 @@
 /* Write-behind for case states (docs/durability.md). A state is a fold of the log, so it need not be written with every event: what changed since is kept
  * here, in memory, and written to the cases table in sorted slices, so that a page is copied once for many events instead of once for each.
  *
- *   applied    every state is in the table as of this position at least (META "applied", written with the slice that makes it true)
+ *   applied    every state is in the table as of this position at least (core_behind.c writes it with the slice that makes it true)
  *   an entry   a case whose state in the table is older than the log; with its state, or, after a start, as a stub
  *   a stub     only known to have records after `applied`; its state is folded from the table's and the case's chain when somebody asks for it
  *
- * A start reads the headers of the records after `applied` and nothing else, so it costs the same whatever the log's length: behind_max and what a sweep
+ * A start reads lists of the cases with records after `applied`, so it costs the same whatever the log's length: behind_max and what a sweep
  * takes bound them. If we die between commits nothing is lost: the log has it, and the entries are made again. */
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,6 @@
 #define SWEEP_PER_RECORD 4                 /* states written for each record of a turn, and … */
 #define SWEEP_LEAST 32                     /* … with each turn */
 #define BYTES_MAX ((size_t)128 << 20)      /* of states held; beyond it all are written at once */
-
-static const char applied_name[] = "applied";
 
 struct entry {
 	struct entry *next;
@@ -234,15 +232,6 @@ static int write_one(struct core *core, const char *ref)
 	return error ? error : case_store(core, ref, e->bytes, e->n);
 }
 
-static int put_applied(struct core *core, uint64_t position)
-{
-	uint8_t value[8];
-
-	for (int i = 0; i < 8; i++)
-		value[i] = (uint8_t)(position >> (56 - 8 * i));
-	return db_put(&core->txn, T_META, applied_name, sizeof applied_name, value, sizeof value);
-}
-
 /* Writes a slice of the sweep, or everything. Called when the turn's own states are packed. */
 int delta_flush(struct core *core, bool all)
 {
@@ -264,9 +253,15 @@ int delta_flush(struct core *core, bool all)
 	d->ends = d->at == d->sweep_n && d->at_committed < d->sweep_n;
 	if (d->all && !d->sweep_n)
 		d->ends = d->applied != (d->from = core->committed);
-	if (d->ends && !error)
-		error = put_applied(core, d->from);
 	return error;
+}
+
+bool delta_applied(const struct core *core, uint64_t *ret_applied)
+{
+	const struct delta *d = core->delta;
+
+	*ret_applied = !d ? 0 : d->ends ? d->from : d->applied;
+	return d && d->ends;
 }
 
 /* The turn is on disk: what it changed is remembered, what it wrote is forgotten. */
@@ -324,30 +319,32 @@ void delta_forget(struct core *core, const char *ref)
 
 /* --- at open ------------------------------------------------------------------------------------------------------------------- */
 
-static int stubs(struct core *core, struct db_txn *txn)
+int delta_stub(struct core *core, const struct behind_case *it)
 {
 	struct delta *d = core->delta;
+	struct entry *e = make(d, it->ref);
+
+	if (!e)
+		return ERR_NOMEM;
+	e->last = it->last;
+	d->fresh += it->fresh && !e->fresh;
+	e->fresh |= it->fresh;
+	return OK;
+}
+
+/* Where no list tells: the headers of the records, each checked, since an older state must not pass for the newest. */
+static int stubs_of_log(struct core *core, struct db_txn *txn, uint64_t from, uint64_t to)
+{
 	struct arena arena;
 	int error = OK;
 
 	arena_init(&arena, 0);
-	for (uint64_t position = d->applied + 1; position <= core->committed && !error; position++) {
+	for (uint64_t position = from + 1; position <= to && !error; position++) {
 		Reentry__Header *header = NULL;
-		struct entry *e;
 
 		error = log_header(txn, position, &arena, &header);
-		if (error || !header->subject || (header->kind != REENTRY__RECORD_KIND__VALUE__EVENT && header->kind != REENTRY__RECORD_KIND__VALUE__TIMER))
-			continue;
-		e = make(d, header->subject);
-		if (!e) {
-			error = ERR_NOMEM;
-			continue;
-		}
-		e->last = position;
-		if (header->previous == 0 && !e->fresh) {
-			e->fresh = true;
-			d->fresh++;
-		}
+		if (!error && header->subject && header->has_previous)
+			error = delta_stub(core, &(struct behind_case){ position, header->previous == 0, header->subject });
 		if (arena.used > (size_t)1 << 20)
 			arena_reset(&arena);
 	}
@@ -355,9 +352,30 @@ static int stubs(struct core *core, struct db_txn *txn)
 	return error;
 }
 
+struct stubbing { struct core *core; struct db_txn *txn; uint64_t at; };
+
+static int stubs_of_list(void *context, struct behind_cases *list)
+{
+	struct stubbing *s = context;
+	const uint64_t applied = s->core->delta->applied;
+	struct behind_case it;
+	int error = OK;
+
+	if (list->to <= s->at || !list->whole)
+		return OK;
+	if (list->from > s->at)
+		error = stubs_of_log(s->core, s->txn, s->at, list->from);
+	while (!error && behind_next(list, &it))
+		if (it.last > applied)
+			error = delta_stub(s->core, &it);
+	s->at = list->to;
+	return error;
+}
+
 int delta_open(struct core *core)
 {
-	struct db_value value;
+	struct behind_mark mark = { 0 };
+	struct stubbing s = { .core = core };
 	struct db_txn txn;
 	int error;
 
@@ -367,14 +385,13 @@ int delta_open(struct core *core)
 		return ERR_NOMEM;
 	error = db_begin_read(core->db, &txn);
 	if (!error)
-		error = db_get(&txn, T_META, applied_name, sizeof applied_name, &value);
-	if (!error && value.n == 8)
-		for (int i = 0; i < 8; i++)
-			core->delta->applied = core->delta->applied << 8 | ((const uint8_t *)value.bytes)[i];
-	if (error == ERR_NOTFOUND)
-		error = OK;
+		error = behind_read(&txn, core->committed, &mark);
+	core->delta->applied = s.at = mark.applied;
+	s.txn = &txn;
 	if (!error)
-		error = stubs(core, &txn);
+		error = behind_lists(&txn, stubs_of_list, &s);
+	if (!error)
+		error = stubs_of_log(core, &txn, s.at, mark.written);
 	db_abort(&txn);
 	return error;
 }
@@ -402,8 +419,9 @@ int delta_settle(struct core *core)
 {
 	int error;
 
-	if (!core->delta || !core->delta->n)
+	if (!core->delta || (!core->delta->n && core->written == core->committed))
 		return OK;
+	core->settle = true;
 	error = core_begin(core, core->recorded_at == MOMENT_NONE ? 0 : core->recorded_at);
 	if (error)
 		return error;

@@ -251,6 +251,7 @@ int erase_project(struct core *core, const Reentry__Header *header, const Reentr
 	if (strcmp(audit->action, "executed") == 0)
 		erasure.executed = header->position;
 	error = erasure_put(core, header->subject, &erasure);
+	core->settle = core->settle || erasure.confirmed == header->position; /* what goes must not come back at a start, when its key is gone and nothing tells what it was */
 	if (!error && erasure.confirmed == header->position)
 		error = forget_case(core, header->subject, told ? &names : NULL);
 	if (told)
@@ -331,12 +332,17 @@ static int append_event(struct core *core, const char *ref, const char *agency, 
 
 int erased_event_project(struct core *core, const Reentry__Header *header, Reentry__EventRecord *event)
 {
-	struct rules_record record = { .kind = header->kind, .position = header->position, .agency = header->agency, .class = REENTRY__CLASS__VALUE__A, .event = event };
-	void *envelope = NULL;
 	int error = tombstone_put(core, header->subject, header->position);
 
-	if (!error)
-		error = queue_project(core, &record, header->subject);
+	return error ? error : erased_event_index(core, header, event);
+}
+
+int erased_event_index(struct core *core, const Reentry__Header *header, Reentry__EventRecord *event)
+{
+	struct rules_record record = { .kind = header->kind, .position = header->position, .agency = header->agency, .class = REENTRY__CLASS__VALUE__A, .event = event };
+	void *envelope = NULL;
+	int error = queue_project(core, &record, header->subject);
+
 	if (error || strcmp(header->agency, core->policy->broker_id) == 0)
 		return error;
 	error = pb_unpack_own(&reentry__event__descriptor, event->content.data, event->content.len, &core->arena, &envelope);

@@ -11,7 +11,8 @@
 enum { T_LOG, T_TREE, T_META, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED, T_CHECKPOINTS, T_ERASURES, T_COUNT };
 extern const char *const core_tables[];  /* their names, NULL-terminated */
 extern const char *const key_tables[];   /* of the key environment: keys */
-#define STORE_FORMAT 1            /* of what lies in these tables; another one is refused at open */
+#define STORE_FORMAT 2            /* of what lies in these tables; format 1 becomes it with its first turn, any other is refused at open */
+#define BEHIND_TABLES (1u << T_TREE | 1u << T_IDS | 1u << T_QUEUE) /* written behind the log (core_behind.c) */
 
 #define CASE_BUCKETS 2048         /* of the turn's table of touched cases */
 #define KEY_CACHE 65536           /* opened case keys kept in memory, direct-mapped */
@@ -72,6 +73,10 @@ struct core {
 	struct broker_config *decided; /* the policy on the record, while it is not core->policy and somebody needs it */
 
 	struct delta *delta;          /* states newer than the cases table; NULL: shadow */
+	uint64_t written;             /* BEHIND_TABLES are complete in the file up to this position */
+	bool settle, settles;         /* they are to be written by this turn, and are */
+	struct buf listed; size_t listed_committed; /* cases with records behind `written` */
+	int format;                   /* of the store as it is; 0: it has none yet */
 
 	/* the turn */
 	struct arena arena;
@@ -126,7 +131,8 @@ int log_leaf(struct db_txn *txn, uint64_t position, uint8_t ret_hash[HASH_SIZE])
 int log_last(struct core *core);                              /* at open: core->last, core->recorded_at */
 
 /* --- core_tree.c ----------------------------------------------------------------------------------------------------------- */
-int nodes_load(struct core *core);                            /* at open, after log_last: the right edge, O(log n) */
+/* At open: the right edge of what is written, O(log n), and the leaves behind it, up to `last`. */
+int nodes_load(struct core *core, uint64_t last);
 int nodes_add(struct core *core, const uint8_t leaf[HASH_SIZE]); /* with every record */
 int nodes_flush(struct core *core);                           /* once a turn: what is complete now, sorted */
 void nodes_commit(struct core *core);
@@ -171,8 +177,28 @@ int case_stored(struct core *core, struct db_txn *txn, const char *ref, struct a
 int case_store(struct core *core, const char *ref, const uint8_t *packed, size_t n);
 int case_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state);
 
+/* --- core_behind.c -------------------------------------------------------------------------------------------------------------- */
+/* there: the store says so; otherwise it is of format 1, in which nothing but the case states was behind. */
+struct behind_mark { uint64_t written, applied; bool there; };
+int behind_read(struct db_txn *txn, uint64_t last, struct behind_mark *ret_mark); /* ERR_CORRUPT */
+struct behind_case { uint64_t last; bool fresh; const char *ref; };
+/* The cases that the records from + 1 … to are about; whole: it matches its hash, otherwise only `to` counts. */
+struct behind_cases { uint64_t from, to; bool whole; const uint8_t *at, *end; };
+bool behind_next(struct behind_cases *list, struct behind_case *ret_case);
+typedef int behind_tell(void *context, struct behind_cases *list);
+int behind_lists(struct db_txn *txn, behind_tell *tell, void *context); /* oldest first; ends with what is not OK */
+int behind_list(struct core *core, const struct behind_case *it); /* with each turn: a case that it has given a record */
+int behind_flush(struct core *core);
+void behind_commit(struct core *core);
+void behind_rollback(struct core *core);
+int behind_open(struct core *core);                           /* at open, after delta_open: what the records behind `written` did */
+int record_index(struct core *core, const struct core_record *record, const char *broker_id); /* of an EVENT record into queue and ids */
+int acked_index(struct core *core, const Reentry__Header *header);
+
 /* --- core_delta.c ---------------------------------------------------------------------------------------------------------------- */
-int delta_open(struct core *core);                            /* at open, last: stubs of what is newer than the table */
+int delta_open(struct core *core);                            /* at open: stubs of what is newer than the table, up to `written` */
+int delta_stub(struct core *core, const struct behind_case *it);
+bool delta_applied(const struct core *core, uint64_t *ret_applied); /* as of this turn; whether that is news */
 void delta_close(struct core *core);
 int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state); /* ERR_NOTFOUND: read the table */
 int delta_flush(struct core *core, bool all);                 /* within a turn, after its states are packed; all: the table is complete afterwards */
@@ -191,7 +217,8 @@ int tombstone_put(struct core *core, const char *ref, uint64_t last); /* last: t
 /* What an ERASE record does, live and in a rebuild. told: where to say who was ever given something; NULL in a rebuild. */
 struct erase_told { const char *const *ids; size_t n; };
 int erase_project(struct core *core, const Reentry__Header *header, const Reentry__AuditRecord *audit, struct erase_told *told);
-/* What an EVENT record does that came after the erasure of its case. */
+/* What an EVENT record does that came after the erasure of its case; index: the part of it that is behind the log. */
+int erased_event_index(struct core *core, const Reentry__Header *header, Reentry__EventRecord *event);
 int erased_event_project(struct core *core, const Reentry__Header *header, Reentry__EventRecord *event);
 /* An agency reports that it has destroyed what it had of an erased case. ERR_NOTFOUND: it is nothing of the kind. */
 int erase_reported(struct core *core, const struct rules_input *input, uint64_t *ret_position);

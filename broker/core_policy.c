@@ -179,6 +179,7 @@ int policy_record(struct core *core)
 	error = pb_pack(&config, &core->arena, &body, &n);
 	if (!error)
 		error = log_append(core, &header, body, n);
+	core->settle = true; /* what a start does again was all decided under one policy */
 	if (!error)
 		error = policy_mark(core, core->policy_text, text_n, core->last);
 	return error ? error : policy_apply(core);

@@ -25,7 +25,7 @@ static int entry_put(struct core *core, uint16_t number, uint64_t position, uint
 		return ERR_INVALID;
 	value[0] = flags;
 	memcpy(value + 1, ref, n);
-	return db_put(&core->txn, T_QUEUE, key, db_key(key, "hq", number, position), value, 1 + n);
+	return db_put_new(&core->txn, T_QUEUE, key, db_key(key, "hq", number, position), value, 1 + n);
 }
 
 /* Class C that reached this agency by consent alone is not for it any more. What it may see for another reason stays, and is shown so at its delivery. */
@@ -93,6 +93,7 @@ int queue_project(struct core *core, const struct rules_record *record, const ch
 		error = walk(core, event->ended[i], ref, event->ended_before, true);
 	for (size_t i = 0; i < event->n_stopped && !error; i++)
 		error = walk(core, event->stopped[i], ref, record->position, false);
+	core->settle = core->settle || event->n_stopped; /* it takes the state of this moment, which a start does not have */
 	for (size_t i = 0; i < event->n_routes && !error; i++) {
 		uint16_t number = 0;
 

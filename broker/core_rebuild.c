@@ -19,7 +19,6 @@ static const char rebuilding[] = "rebuilding";
 static int fold_event(struct core *core, struct core_record *record)
 {
 	struct rules_run run = { .policy = core->policy, .arena = &core->arena, .now = record->header->recorded_at, .position = record->header->position };
-	const Reentry__Event *event = record->record.envelope;
 	struct loaded *it = NULL;
 	int error;
 
@@ -41,27 +40,7 @@ static int fold_event(struct core *core, struct core_record *record)
 	it->state->has_last = true;
 	it->state->last = record->header->position;
 	it->dirty = true;
-	if (!record->record.event)
-		return OK;
-	error = queue_project(core, &record->record, it->ref);
-	if (error || record->record.event->outcome == REENTRY__OUTCOME__VALUE__REFUSED || strcmp(record->header->agency, core->policy->broker_id) == 0)
-		return error;
-	return ids_put(core, record->header->agency, event->id, record->record.event->content.data, record->record.event->content.len,
-		record->header->position, record->record.event->outcome);
-}
-
-static int fold_acked(struct core *core, const Reentry__Header *header)
-{
-	struct queued entry;
-	uint16_t number = 0;
-	int error = agency_number(core, header->agency, true, &number);
-
-	for (size_t i = 0; i < header->n_positions && !error; i++) {
-		error = queue_take(core, number, header->positions[i], &entry);
-		if (error == ERR_NOTFOUND)
-			error = OK;
-	}
-	return error;
+	return record_index(core, record, core->policy->broker_id);
 }
 
 /* What follows was decided under another policy. Nothing may be loaded that was derived under the old one, so the turn ends here. */
@@ -167,7 +146,7 @@ static int fold(struct core *from, struct core *to, struct db_txn *read, uint64_
 	case REENTRY__RECORD_KIND__VALUE__TIMER:
 		return fold_event(to, &record);
 	case REENTRY__RECORD_KIND__VALUE__ACKED:
-		return fold_acked(to, record.header);
+		return acked_index(to, record.header);
 	case REENTRY__RECORD_KIND__VALUE__CONFIG:
 		return fold_config(to, &record);
 	case REENTRY__RECORD_KIND__VALUE__ERASE:
@@ -378,8 +357,10 @@ static int reload(struct core *core)
 	memset(core->agency_slots, 0, sizeof core->agency_slots);
 	error = agencies_load(core);
 	if (!error)
-		error = nodes_load(core);
-	return error ? error : delta_open(core);
+		error = nodes_load(core, core->last);
+	if (!error)
+		error = delta_open(core);
+	return error ? error : behind_open(core);
 }
 
 /* --- the command ------------------------------------------------------------------------------------------------------------------- */

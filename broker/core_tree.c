@@ -150,15 +150,39 @@ struct tree_store nodes_stored(struct db_txn *txn)
 	return (struct tree_store){ read_node, txn };
 }
 
-int nodes_load(struct core *core)
+/* The nodes of what is not written yet are made again. */
+static int add_behind(struct core *core, uint64_t written, uint64_t last)
 {
-	struct db_txn txn;
-	int error = db_begin_read(core->db, &txn);
+	uint8_t leaf[HASH_SIZE];
+	int error = OK;
+
+	core->tree_committed = core->tree;
+	for (uint64_t position = written + 1; position <= last && !error; position++) {
+		error = log_leaf(&core->txn, position, leaf);
+		if (!error)
+			error = nodes_add(core, leaf);
+	}
+	for (unsigned i = 0; i < TREE_TIERS && !error; i++)
+		error = flush_tier(core, i, &core->tiers[i]);
+	return error;
+}
+
+int nodes_load(struct core *core, uint64_t last)
+{
+	struct behind_mark mark = { 0 };
+	int error = db_begin_read(core->db, &core->txn);
 
 	if (!error)
-		error = tree_load(&core->tree, core->last, nodes_stored(&txn));
-	db_abort(&txn);
-	core->tree_committed = core->tree;
+		error = behind_read(&core->txn, last, &mark);
+	if (!error)
+		error = tree_load(&core->tree, mark.written, nodes_stored(&core->txn));
+	if (!error)
+		error = add_behind(core, mark.written, last);
+	if (!error)
+		error = db_commit(&core->txn);
+	else
+		db_abort(&core->txn);
+	nodes_commit(core);
 	return error;
 }
 

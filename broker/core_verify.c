@@ -289,6 +289,35 @@ static int check_kept_checkpoints(struct verify *v)
 	return v->txn.error;
 }
 
+/* --- what is behind the log ---------------------------------------------------------------------------------------------------------- */
+
+static int check_list(void *context, struct behind_cases *list)
+{
+	if (!list->whole)
+		fault(context, "the list of cases with records before %llu does not match its hash", (unsigned long long)list->to);
+	return OK;
+}
+
+/* The tree of a store that was not stopped, or of a backup, ends before the log does: what follows is made again in memory. What is missing there shows with each node. */
+static int check_behind(struct verify *v)
+{
+	struct db_value key, value;
+	struct behind_mark mark;
+	int error = db_last(&v->txn, T_LOG, &key, &value);
+	uint64_t last = error == OK && key.n == 8 ? number_of(&key) : 0;
+
+	if (error && error != ERR_NOTFOUND)
+		return error;
+	error = behind_read(&v->txn, last, &mark);
+	if (error == ERR_CORRUPT)
+		fault(v, "up to where the tables are written does not match its hash");
+	else if (error)
+		return error;
+	else
+		(void)nodes_load(v->core, last); /* see above */
+	return behind_lists(&v->txn, check_list, v);
+}
+
 /* --- everything derived ------------------------------------------------------------------------------------------------------------ */
 
 static int check_projections(struct verify *v)
@@ -307,6 +336,8 @@ static int check_projections(struct verify *v)
 		v->core->policy = again->policy; /* the one on record: what this program was given may be newer */
 		error = delta_open(v->core);
 	}
+	if (!error)
+		error = behind_open(v->core);
 	if (!error)
 		error = compare_cores(v->core, again, &v->arena, &difference);
 	if (error)
@@ -382,6 +413,8 @@ static int walk(struct verify *v, struct err *err)
 	v->result.opened = v->core->keys != NULL;
 	v->recorded_at = MOMENT_NONE;
 	error = db_begin_read(v->core->db, &v->txn);
+	if (!error)
+		error = check_behind(v);
 	if (!error)
 		error = check_records(v);
 	if (!error)

@@ -9,9 +9,10 @@
 /* Room beyond the head-room up to which free pages are counted; a transaction that needs more of them when the disk is that full is told it is full. */
 #define ROOM_COUNTED ((uint64_t)64 << 20)
 #define NODE_OVERHEAD 16            /* of a pair in its page: node header and index */
+#define FRESH 0x40000000u           /* for put: the table has no such key; no flag of LMDB's */
 
 /* The first error stays; not finding something is none. */
-static int remember(struct db_txn *txn, int rc)
+int db_remember(struct db_txn *txn, int rc)
 {
 	int code;
 
@@ -31,9 +32,42 @@ static MDB_val val(const void *bytes, size_t n)
 	return (MDB_val){ n, (void *)(uintptr_t)bytes };
 }
 
-static int unusable(const struct db_txn *txn)
+int db_unusable(const struct db_txn *txn)
 {
 	return txn->error != OK ? txn->error : txn->txn == NULL ? ERR_CLOSED : OK;
+}
+
+int db_fail(struct db_txn *txn, int code)
+{
+	if (txn->error == OK)
+		txn->error = code;
+	return txn->error;
+}
+
+/* What is changed in memory belongs to one transaction at a time: it comes and goes with it. */
+int db_change_behind(struct db_txn *txn)
+{
+	struct db *db = txn->db;
+
+	if (txn->settled || (db->writer != NULL && db->writer != txn) || (db->changer != NULL && db->changer != txn))
+		return db_fail(txn, txn->settled ? ERR_INVALID : ERR_BUSY);
+	db->changer = txn;
+	return OK;
+}
+
+static void end_behind(struct db_txn *txn, bool counts)
+{
+	struct db *db = txn->db;
+
+	if (counts && txn->settled)
+		behind_forget(db->behind);
+	else if (db->changer == txn && counts)
+		behind_keep(db->behind);
+	else if (db->changer == txn)
+		behind_undo(db->behind);
+	if (db->changer == txn)
+		db->changer = NULL;
+	txn->settled = false;
 }
 
 /* Charges an ordinary transaction for what it puts. An estimate: pages that it has to copy become free again with the next commit but one. */
@@ -70,7 +104,7 @@ int db_begin(struct db *db, struct db_txn *txn)
 		return txn->error = ERR_BUSY; /* LMDB would wait for itself for ever */
 	rc = mdb_txn_begin(db->env, NULL, 0, &begun);
 	if (rc != 0)
-		return remember(txn, rc);
+		return db_remember(txn, rc);
 	txn->txn = begun;
 	db->writer = txn;
 	return OK;
@@ -86,7 +120,7 @@ int db_begin_read(struct db *db, struct db_txn *txn)
 		return txn->error = ERR_CLOSED;
 	rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &begun);
 	if (rc != 0)
-		return remember(txn, rc);
+		return db_remember(txn, rc);
 	txn->txn = begun;
 	(void)__atomic_add_fetch(&db->readers, 1, __ATOMIC_RELAXED);
 	return OK;
@@ -111,6 +145,8 @@ void db_abort(struct db_txn *txn)
 
 	if (detached != NULL)
 		mdb_txn_abort(detached);
+	if (detached != NULL && txn->db->behind != NULL)
+		end_behind(txn, false);
 }
 
 /* LMDB does not tell where in the commit it failed. Up to the meta page nothing counts; when the meta page itself failed it lets nobody write any more. */
@@ -126,15 +162,19 @@ static bool meta_page_failed(struct db *db)
 
 int db_commit(struct db_txn *txn)
 {
-	int error = unusable(txn);
+	int error = db_unusable(txn);
 	struct db *db = txn->db;
 	int rc;
 
+	if (error == OK && db->changer == txn && !txn->write)
+		end_behind(txn, true);
 	if (error != OK || !txn->write) {
 		db_abort(txn);
 		return error;
 	}
 	rc = mdb_txn_commit(detach(txn));
+	if (db->behind != NULL)
+		end_behind(txn, rc == 0);
 	if (rc == 0)
 		return OK;
 	error = db_code(db, rc);
@@ -148,14 +188,14 @@ int db_renew(struct db_txn *txn)
 {
 	int rc;
 
-	if (unusable(txn) != OK)
-		return unusable(txn);
+	if (db_unusable(txn) != OK)
+		return db_unusable(txn);
 	if (txn->write)
 		return txn->error = ERR_INVALID;
 	mdb_txn_reset(txn->txn);
 	rc = mdb_txn_renew(txn->txn);
 	if (rc != 0) {
-		(void)remember(txn, rc);
+		(void)db_remember(txn, rc);
 		db_abort(txn);
 	}
 	return txn->error;
@@ -166,33 +206,55 @@ int db_renew(struct db_txn *txn)
 int db_get(struct db_txn *txn, int table, const void *key, size_t key_n, struct db_value *ret_value)
 {
 	MDB_val name = val(key, key_n), value;
-	int error = unusable(txn);
+	const struct behind_node *node;
+	int error = db_unusable(txn);
 	int rc;
 
 	if (error != OK)
 		return error;
+	if (db_is_behind(txn, table) && key_n > 0 && (node = behind_find(txn->db->behind, table, key, key_n)) != NULL) {
+		*ret_value = (struct db_value){ node->value, node->value_n };
+		return node->deleted ? ERR_NOTFOUND : OK;
+	}
 	rc = key_n == 0 ? MDB_BAD_VALSIZE : mdb_get(txn->txn, txn->db->tables[table], &name, &value);
 	if (rc != 0)
-		return remember(txn, rc);
+		return db_remember(txn, rc);
 	*ret_value = (struct db_value){ value.mv_data, value.mv_size };
+	return OK;
+}
+
+static int put_behind(struct db_txn *txn, int table, MDB_val key, MDB_val *value, unsigned flags)
+{
+	int error = db_change_behind(txn);
+	uint8_t *room = error == OK ? behind_put(txn->db->behind, table, key.mv_data, key.mv_size, value->mv_size, (flags & FRESH) != 0) : NULL;
+
+	if (room == NULL)
+		return db_fail(txn, ERR_NOMEM);
+	if ((flags & MDB_RESERVE) != 0)
+		value->mv_data = room;
+	else if (value->mv_size > 0)
+		memcpy(room, value->mv_data, value->mv_size);
 	return OK;
 }
 
 static int put(struct db_txn *txn, int table, MDB_val key, MDB_val *value, unsigned flags)
 {
-	int error = unusable(txn);
+	int error = db_unusable(txn);
 	int rc;
 
 	if (error != OK)
 		return error;
 	if (key.mv_size == 0 || key.mv_size > DB_KEY_MAX)
-		return remember(txn, MDB_BAD_VALSIZE);
+		return db_remember(txn, MDB_BAD_VALSIZE);
 	if (!txn->reserve && txn->db->reserve > 0 && charge(txn, key.mv_size, value->mv_size) != OK)
 		return txn->error;
+	if (db_is_behind(txn, table) && ((flags & MDB_APPEND) == 0 || !behind_is_empty(txn->db->behind, table)))
+		return put_behind(txn, table, key, value, flags);
+	flags &= ~FRESH;
 	rc = mdb_put(txn->txn, txn->db->tables[table], &key, value, flags);
 	if (rc == MDB_KEYEXIST && (flags & MDB_APPEND) != 0) /* not behind all others */
 		rc = mdb_put(txn->txn, txn->db->tables[table], &key, value, flags & ~(unsigned)MDB_APPEND);
-	return remember(txn, rc);
+	return db_remember(txn, rc);
 }
 
 int db_put(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n)
@@ -200,6 +262,13 @@ int db_put(struct db_txn *txn, int table, const void *key, size_t key_n, const v
 	MDB_val data = val(value, n);
 
 	return put(txn, table, val(key, key_n), &data, 0);
+}
+
+int db_put_new(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n)
+{
+	MDB_val data = val(value, n);
+
+	return put(txn, table, val(key, key_n), &data, FRESH);
 }
 
 int db_append(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n)
@@ -219,33 +288,67 @@ int db_put_room(struct db_txn *txn, int table, const void *key, size_t key_n, si
 	return error;
 }
 
+static int del_behind(struct db_txn *txn, int table, const void *key, size_t key_n)
+{
+	struct db_value value;
+	int error = db_get(txn, table, key, key_n, &value);
+
+	if (error == OK)
+		error = db_change_behind(txn);
+	if (error != OK)
+		return error;
+	error = behind_del(txn->db->behind, table, key, key_n);
+	return error == OK ? OK : db_fail(txn, error);
+}
+
 int db_del(struct db_txn *txn, int table, const void *key, size_t key_n)
 {
 	MDB_val name = val(key, key_n);
-	int error = unusable(txn);
+	int error = db_unusable(txn);
 
 	if (error != OK)
 		return error;
-	return remember(txn, key_n == 0 ? MDB_BAD_VALSIZE : mdb_del(txn->txn, txn->db->tables[table], &name, NULL));
+	if (db_is_behind(txn, table))
+		return del_behind(txn, table, key, key_n);
+	return db_remember(txn, key_n == 0 ? MDB_BAD_VALSIZE : mdb_del(txn->txn, txn->db->tables[table], &name, NULL));
+}
+
+/* What is in memory counts where the file tells another story. */
+static int count_behind(struct db_txn *txn, int table, uint64_t *n)
+{
+	for (const struct behind_node *node = behind_seek(txn->db->behind, table, NULL, 0, false); node != NULL; node = node->next[0]) {
+		MDB_val key = val(behind_key(node), node->key_n), value;
+		int error = node->fresh ? ERR_NOTFOUND : db_remember(txn, mdb_get(txn->txn, txn->db->tables[table], &key, &value));
+
+		if (error != OK && error != ERR_NOTFOUND)
+			return error;
+		if (error == OK && node->deleted)
+			--*n;
+		else if (error != OK && !node->deleted)
+			++*n;
+	}
+	return OK;
 }
 
 int db_count(struct db_txn *txn, int table, uint64_t *ret_n)
 {
 	MDB_stat stat;
-	int error = unusable(txn);
+	int error = db_unusable(txn);
 
 	if (error == OK)
-		error = remember(txn, mdb_stat(txn->txn, txn->db->tables[table], &stat));
+		error = db_remember(txn, mdb_stat(txn->txn, txn->db->tables[table], &stat));
 	if (error == OK)
 		*ret_n = stat.ms_entries;
-	return error;
+	return error == OK && db_is_behind(txn, table) ? count_behind(txn, table, ret_n) : error;
 }
 
 int db_clear(struct db_txn *txn, int table)
 {
-	int error = unusable(txn);
+	int error = db_unusable(txn);
 
-	return error != OK ? error : remember(txn, mdb_drop(txn->txn, txn->db->tables[table], 0));
+	if (error == OK && db_is_behind(txn, table) && !behind_is_empty(txn->db->behind, table))
+		error = db_fail(txn, ERR_INVALID);
+	return error != OK ? error : db_remember(txn, mdb_drop(txn->txn, txn->db->tables[table], 0));
 }
 
 int db_last(struct db_txn *txn, int table, struct db_value *ret_key, struct db_value *ret_value)
@@ -265,118 +368,46 @@ int db_last(struct db_txn *txn, int table, struct db_value *ret_key, struct db_v
 	return error;
 }
 
-/* --- walks ----------------------------------------------------------------------------------------------------- */
+/* --- write-behind ---------------------------------------------------------------------------------------------- */
 
-int db_cursor_open(struct db_txn *txn, int table, struct db_cursor *cursor)
+size_t db_behind(const struct db *db)
 {
-	MDB_cursor *opened;
-	int error = unusable(txn);
-
-	cursor->cursor = NULL; /* field by field: the prefix is large, and only prefix_n bytes of it count */
-	cursor->txn = txn;
-	cursor->table = table;
-	cursor->prefix_n = 0;
-	cursor->started = false;
-	cursor->key = cursor->value = (struct db_value){ 0 };
-	if (error != OK)
-		return error;
-	error = remember(txn, mdb_cursor_open(txn->txn, txn->db->tables[table], &opened));
-	if (error == OK)
-		cursor->cursor = opened;
-	return error;
+	return db->behind != NULL ? behind_bytes(db->behind) : 0;
 }
 
-void db_cursor_close(struct db_cursor *cursor)
+/* One cursor, in the order of the keys: LMDB then looks first at the page where it is. */
+static int settle_table(struct db_txn *txn, int table)
 {
-	/* the end of a write transaction has freed its cursors */
-	if (cursor->cursor != NULL && (cursor->txn->txn != NULL || !cursor->txn->write))
-		mdb_cursor_close(cursor->cursor);
-	cursor->cursor = NULL;
-	cursor->started = false;
-}
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(txn->txn, txn->db->tables[table], &cursor);
 
-/* Moves; false at the end or after an error, which the caller sees as the end and db_commit tells. */
-static bool move(struct db_cursor *cursor, MDB_val key, MDB_cursor_op op)
-{
-	MDB_val value;
+	if (rc != 0)
+		return rc;
+	for (const struct behind_node *node = behind_seek(txn->db->behind, table, NULL, 0, false); node != NULL && rc == 0; node = node->next[0]) {
+		MDB_val key = val(behind_key(node), node->key_n), value = val(node->value, node->value_n);
 
-	if (cursor->cursor == NULL || unusable(cursor->txn) != OK)
-		return false;
-	if (remember(cursor->txn, mdb_cursor_get(cursor->cursor, &key, &value, op)) != OK)
-		return false;
-	cursor->key = (struct db_value){ key.mv_data, key.mv_size };
-	cursor->value = (struct db_value){ value.mv_data, value.mv_size };
-	return true;
-}
-
-static bool move_within(struct db_cursor *cursor, MDB_val key, MDB_cursor_op op)
-{
-	cursor->started = move(cursor, key, op) && cursor->key.n >= cursor->prefix_n && memcmp(cursor->key.bytes, cursor->prefix, cursor->prefix_n) == 0;
-	return cursor->started;
-}
-
-/* A key that is not NULL must not be empty: 0 is what db_key returns when something did not fit. */
-static bool set_prefix(struct db_cursor *cursor, const void *key, size_t key_n, size_t prefix_n)
-{
-	cursor->started = false;
-	cursor->prefix_n = 0;
-	if (key == NULL)
-		return true;
-	if (key_n == 0 || key_n > DB_KEY_MAX || prefix_n > key_n) {
-		if (unusable(cursor->txn) == OK)
-			(void)remember(cursor->txn, MDB_BAD_VALSIZE); /* told as the end of the walk */
-		return false;
+		if (!node->deleted) {
+			rc = mdb_cursor_put(cursor, &key, &value, 0);
+		} else if (!node->fresh) {
+			rc = mdb_cursor_get(cursor, &key, &value, MDB_SET);
+			rc = rc == 0 ? mdb_cursor_del(cursor, 0) : rc == MDB_NOTFOUND ? 0 : rc;
+		}
 	}
-	memcpy(cursor->prefix, key, prefix_n);
-	cursor->prefix_n = prefix_n;
-	return true;
+	mdb_cursor_close(cursor);
+	return rc;
 }
 
-bool db_seek(struct db_cursor *cursor, const void *key, size_t key_n, size_t prefix_n)
+int db_settle(struct db_txn *txn)
 {
-	if (!set_prefix(cursor, key, key_n, prefix_n))
-		return false;
-	return key == NULL ? move_within(cursor, val(NULL, 0), MDB_FIRST) : move_within(cursor, val(key, key_n), MDB_SET_RANGE);
-}
+	int error = db_unusable(txn);
 
-bool db_seek_last(struct db_cursor *cursor, const void *prefix, size_t prefix_n)
-{
-	uint8_t behind[DB_KEY_MAX];
-	size_t n = prefix_n;
-
-	if (!set_prefix(cursor, prefix, prefix_n, prefix_n))
-		return false;
-	/* the first key behind all that have the prefix: of it and its end, 0xff excepted, one more */
-	if (prefix != NULL)
-		memcpy(behind, prefix, prefix_n);
-	while (n > 0 && behind[n - 1] == 0xff)
-		n--;
-	if (n == 0)
-		return move_within(cursor, val(NULL, 0), MDB_LAST);
-	behind[n - 1]++;
-	return move_within(cursor, val(NULL, 0), move(cursor, val(behind, n), MDB_SET_RANGE) ? MDB_PREV : MDB_LAST);
-}
-
-bool db_next(struct db_cursor *cursor)
-{
-	return cursor->started && move_within(cursor, val(NULL, 0), MDB_NEXT);
-}
-
-bool db_prev(struct db_cursor *cursor)
-{
-	return cursor->started && move_within(cursor, val(NULL, 0), MDB_PREV);
-}
-
-int db_cursor_del(struct db_cursor *cursor)
-{
-	int error = unusable(cursor->txn);
-
-	if (error != OK)
-		return error;
-	if (cursor->cursor == NULL || !cursor->started)
-		return ERR_NOTFOUND;
-	cursor->key = cursor->value = (struct db_value){ 0 };
-	return remember(cursor->txn, mdb_cursor_del(cursor->cursor, 0));
+	if (error == OK && !txn->write)
+		error = db_fail(txn, ERR_INVALID);
+	for (int table = 0; error == OK && txn->db->behind != NULL && (size_t)table < txn->db->n_tables; table++)
+		if (db_is_behind(txn, table) && !behind_is_empty(txn->db->behind, table))
+			error = db_remember(txn, settle_table(txn, table));
+	txn->settled = error == OK && txn->db->behind != NULL;
+	return error;
 }
 
 /* --- keys ------------------------------------------------------------------------------------------------------ */

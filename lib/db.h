@@ -25,6 +25,7 @@ struct db_options {
 	bool volatile_store;        /* rehearsal: no sync */
 	/* read_only: several may read, none while one writes; needs no right to write in the folder; all tables must be there; size_max 0 takes the store's own */
 	const char *const *tables;  /* NULL-terminated names; opened (and made) at db_open; the index is the table number */
+	uint32_t behind;            /* write-behind tables, a bit for each (see below) */
 };
 /* Opens (making the folder 0700 if missing). Refuses: network file systems (NFS, CIFS, FUSE, 9p: fstatfs), a folder that another process has open (lock file beside it, F_OFD_SETLK),
  * a map that is damaged, cut short, or gone where one was (ERR_CORRUPT). Messages say what to do. ERR_BUSY, ERR_DENIED, ERR_IO, ERR_INVALID, ERR_NOMEM, ERR_FULL. */
@@ -38,6 +39,7 @@ struct db_txn {
 	void *txn;                  /* MDB_txn *; NULL when not begun */
 	int error;                  /* first error; every later call returns it and does nothing */
 	bool write, reserve;        /* reserve: may use the head-room (acknowledgements, admin); set it after db_begin, before the first put */
+	bool settled;               /* private: what was behind is in this transaction */
 	bool measured;              /* private: room is known */
 	uint64_t room;              /* private: bytes that an ordinary transaction may still put */
 };
@@ -60,6 +62,7 @@ int db_get(struct db_txn *txn, int table, const void *key, size_t key_n, struct 
 int db_put(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n);
 /* Reserves n bytes for the caller to fill before the next call. */
 int db_put_room(struct db_txn *txn, int table, const void *key, size_t key_n, size_t n, void **ret_room);
+int db_put_new(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n); /* the caller knows that the table has no such key: deleting it again costs nothing */
 int db_append(struct db_txn *txn, int table, const void *key, size_t key_n, const void *value, size_t n); /* key after all others (MDB_APPEND); falls back to put */
 int db_del(struct db_txn *txn, int table, const void *key, size_t key_n);   /* ERR_NOTFOUND is not remembered */
 int db_count(struct db_txn *txn, int table, uint64_t *ret_n);
@@ -68,7 +71,10 @@ int db_last(struct db_txn *txn, int table, struct db_value *ret_key, struct db_v
 
 /* Walks keys in order. Borrowed key/value as in db_get; deleting the current pair during a walk is allowed through db_cursor_del (then the value is gone and db_next gives the
  * pair behind it), and so are other changes. Close it before its transaction ends. Errors end the walk and are remembered in the transaction: look at txn->error, or let db_commit tell. */
-struct db_cursor { void *cursor; struct db_txn *txn; int table; struct db_value key, value; uint8_t prefix[DB_KEY_MAX]; size_t prefix_n; bool started; };
+struct db_cursor {
+	void *cursor; struct db_txn *txn; int table; struct db_value key, value; uint8_t prefix[DB_KEY_MAX]; size_t prefix_n; bool started;
+	const void *node; struct db_value below_key, below_value; uint64_t changes; bool below, in_memory, in_file; /* private: of a write-behind table */
+};
 int db_cursor_open(struct db_txn *txn, int table, struct db_cursor *cursor);
 void db_cursor_close(struct db_cursor *cursor);
 /* Positions at the first key >= key; next calls move on. Returns true while there is a pair whose key begins with the prefix (the first prefix_n bytes of key).
@@ -81,6 +87,13 @@ int db_cursor_del(struct db_cursor *cursor);
 /* for every pair whose key begins with the n bytes at prefix: DB_FOREACH(&cursor, &txn, TABLE, prefix, n) { … } (closes itself at the end; call db_cursor_close on break) */
 #define DB_FOREACH(cursor, txn, table, prefix, n) \
 	for (bool more_ = db_cursor_open((txn), (table), (cursor)) == 0 && db_seek((cursor), (prefix), (n), (n)); more_ || (db_cursor_close(cursor), false); more_ = db_next(cursor))
+
+/* Write-behind tables (db_options.behind). What is put and deleted there stays in memory and belongs to the transaction as all else: gone with db_abort, kept with db_commit. But it is on disk only after a
+ * commit before which db_settle was called: until then it is for whoever opened the store to make it again (docs/durability.md). So a page is copied once for many turns, and what was put and deleted between two
+ * settlings was never written. All calls above and below work on such a table as on another one, except that: read transactions see what is in memory as it is at the moment, not as it was when they began;
+ * walks go forwards only; db_clear is ERR_INVALID while something of the table is in memory, and db_append then puts there, else into the file; and a read transaction may change such tables too, while nobody writes: db_commit keeps it. */
+int db_settle(struct db_txn *txn); /* writes what is in memory into the transaction, in order; the last thing before db_commit: a later change of such a table is ERR_INVALID */
+size_t db_behind(const struct db *db); /* bytes of memory */
 
 /* Keys: composed, big-endian, so that memcmp order is the order of the parts. format: 'b' uint8_t, 'h' uint16_t, 'w' uint32_t, 'q' uint64_t, 't' int64_t moment
  * (sign flipped), 's' string (NUL-terminated in the key: a shorter one sorts first, and prefixes are exact), 'm' bytes+size_t (last). Returns the length; 0 if it does not fit. */

@@ -332,6 +332,7 @@ static int copy_options(struct db *db, const struct db_options *options, struct 
 	db->reserve = options->reserve;
 	db->read_only = options->read_only;
 	db->volatile_store = options->volatile_store;
+	db->behind_tables = options->behind;
 	for (size_t i = 0; options->tables[i] != NULL; i++) {
 		assert(i < DB_TABLES_MAX);
 		db->names[i] = strdup(options->tables[i]);
@@ -339,6 +340,8 @@ static int copy_options(struct db *db, const struct db_options *options, struct 
 			return err_set(err, ERR_NOMEM, "no memory");
 		db->n_tables = i + 1;
 	}
+	if (db->behind_tables != 0 && (db->behind = behind_new(db->n_tables)) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory");
 	return OK;
 }
 
@@ -373,6 +376,7 @@ void db_abandon(struct db *db)
 		mdb_env_close(db->env); /* flushes nothing */
 	for (size_t i = 0; i < db->n_tables; i++)
 		free(db->names[i]);
+	behind_free(db->behind);
 	db_folder_release(&db->folder);
 	free(db);
 }

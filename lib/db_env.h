@@ -3,6 +3,7 @@
 #define LIB_DB_ENV_H
 
 #include "lib/db.h"
+#include "lib/db_behind.h"
 #include "lib/db_folder.h"
 
 struct db {
@@ -12,10 +13,20 @@ struct db {
 	size_t n_tables, size_max, reserve, page_size;
 	struct db_folder folder;
 	struct db_txn *writer;      /* the running write transaction */
+	struct behind *behind;      /* what write-behind tables have in memory; NULL: there are none */
+	uint32_t behind_tables;     /* a bit for each of them */
+	struct db_txn *changer;     /* whose changes in memory are not kept yet */
 	int readers;                /* running read transactions; changed atomically, for those in other threads */
 	bool read_only, volatile_store;
 	bool unsynced;              /* a commit failed in a way that leaves its fate open: no more writing */
 };
+
+/* db.c: the first error of a transaction, remembered; what MDB_NOTFOUND and MDB_SUCCESS say is none. */
+int db_remember(struct db_txn *txn, int rc);
+int db_fail(struct db_txn *txn, int code);
+int db_unusable(const struct db_txn *txn);
+int db_change_behind(struct db_txn *txn); /* before a change in memory: OK, or it may not */
+static inline bool db_is_behind(const struct db_txn *txn, int table) { return (txn->db->behind_tables >> table & 1) != 0; }
 
 /* The code of lib/err.h for what LMDB returned. */
 int db_code(const struct db *db, int rc);

@@ -166,9 +166,10 @@ static void publish_one(struct walk *w)
 	struct core_place *place = w->place;
 	unsigned which = pick(w, CASES);
 	const char *subject = arena_printf(&place->arena, "C-%u", which);
+	const char *by = "pi-a";
 	struct packed event;
 
-	switch (pick(w, 6)) {
+	switch (pick(w, 8)) {
 	case 0:
 		event = place_event(place, NULL, "custody.started", subject,
 			arena_printf(&place->arena, "{\"start\":\"2027-02-01T08:00:00+01:00\",\"origin\":\"0344\",\"destination\":\"%s\"}", pick(w, 2) ? "0344" : "0599"));
@@ -185,11 +186,18 @@ static void publish_one(struct walk *w)
 	case 4:
 		event = place_event(place, NULL, "handover.offered", subject, "{\"handover\":\"H-1\",\"to\":\"care-a\",\"need\":\"DEBT\"}");
 		break;
-	default:
+	case 5:
 		event = place_event(place, NULL, "release.recorded", subject, "{\"released_at\":\"2027-02-01T10:00:00+01:00\"}");
 		break;
+	case 6:
+		by = "gm-a"; /* what it lets gm-a see is stopped in the queue when it is withdrawn */
+		event = place_event(place, NULL, pick(w, 2) ? "consent.given" : "consent.withdrawn", subject, "{\"to\":\"gm-a\",\"class\":\"C\"}");
+		break;
+	default:
+		event = place_event(place, arena_printf(&place->arena, "again-%u", pick(w, 200)), "need.screened", subject, "{\"need\":\"LVB\",\"status\":\"IN_PROGRESS\"}"); /* a duplicate, or a conflict, of an old one */
+		break;
 	}
-	(void)place_publish(place, "pi-a", event); /* refusals belong to the walk */
+	(void)place_publish(place, by, event); /* refusals belong to the walk */
 }
 
 static void turn(struct walk *w)
