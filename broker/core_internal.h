@@ -15,8 +15,8 @@ extern const char *const key_tables[];   /* of the key environment: keys */
 #define BEHIND_TABLES (1u << T_TREE | 1u << T_IDS | 1u << T_QUEUE) /* written behind the log (core_behind.c) */
 
 #define CASE_BUCKETS 2048         /* of the turn's table of touched cases */
-#define KEY_CACHE 65536           /* opened case keys kept in memory, direct-mapped */
-#define KEY_BLOCK 32              /* of them that get memory together */
+#define KEY_SETS 16384            /* of opened case keys kept in memory, … */
+#define KEY_WAYS 8                /* … so many cases in each */
 #define AGENCY_SLOTS 16384        /* of the hash from agency id to number; a power of two, at least twice AGENCY_MAX */
 #define AGENCY_MAX 8192           /* that ever took part */
 #define EVENT_MAX ((size_t)64 << 10)
@@ -27,8 +27,6 @@ extern const char *const key_tables[];   /* of the key environment: keys */
 #define TURN_ARENA_MAX ((size_t)512 << 20)
 #define TURN_ARENA_SOFT ((size_t)64 << 20) /* from here on the turn should end */
 #define QUEUE_WALK_MAX 10000000   /* queue entries of one agency that a withdrawal looks through */
-
-struct case_keys { char ref[65]; bool used; uint8_t key[4][KEY_SIZE]; }; /* by class A B C D */
 
 /* A case that this turn has touched. */
 struct loaded {
@@ -91,7 +89,7 @@ struct core {
 	uint16_t agency_slots[AGENCY_SLOTS]; /* number + 1 */
 	uint16_t *touched; size_t n_touched;
 	const char **touched_ids;
-	struct case_keys *key_blocks[KEY_CACHE / KEY_BLOCK];
+	struct key_set *key_sets[KEY_SETS]; /* core_keys.c */
 	struct recent *recent;        /* core_recent.c; NULL: nothing is kept */
 	char (*new_keys)[65]; size_t n_new_keys; /* refs whose keys this turn made, to forget on rollback */
 };

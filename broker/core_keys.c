@@ -8,28 +8,52 @@
 #define CLASSES 4
 #define SEALED_SIZE (CLASSES * KEY_SIZE + SEAL_OVERHEAD)
 
-/* The place of a case's keys. Its block is made when it is first met: a core of few cases has few pages to hold, and to wipe. NULL: no memory. */
-static struct case_keys *cache_slot(struct core *core, const char *ref)
-{
-	uint64_t hash = UINT64_C(14695981039346656037);
-	struct case_keys **block;
+/* Eight places for the keys of the cases whose references fall into it; the oldest one is given up. A case is known by 16 bytes of a keyed hash of its reference: two that share them are as
+ * unlikely as a guessed key, and a place takes two thirds of what it would with the reference in it. All zero: free. */
+struct key_set {
+	uint8_t oldest;
+	struct case_keys { uint8_t tag[SHORT_HASH_SIZE], key[CLASSES][KEY_SIZE]; } places[KEY_WAYS];
+};
 
-	for (const char *c = ref; *c; c++)
-		hash = (hash ^ (uint8_t)*c) * UINT64_C(1099511628211);
-	hash = (hash ^ hash >> 32) % KEY_CACHE;
-	block = &core->key_blocks[hash / KEY_BLOCK];
-	if (!*block)
-		*block = calloc(KEY_BLOCK, sizeof **block);
-	return *block ? &(*block)[hash % KEY_BLOCK] : NULL;
+/* A set is made when it is first met: a core of few cases has few pages to hold, and to wipe. NULL: no memory. */
+static struct key_set *set_of(struct core *core, const char *ref, uint8_t tag[SHORT_HASH_SIZE])
+{
+	struct key_set **set;
+	uint32_t number;
+
+	crypt_short_hash(ref, strlen(ref), tag);
+	memcpy(&number, tag, sizeof number);
+	set = &core->key_sets[number % KEY_SETS];
+	if (!*set)
+		*set = calloc(1, sizeof **set);
+	return *set;
+}
+
+static struct case_keys *find(struct key_set *set, const uint8_t tag[SHORT_HASH_SIZE])
+{
+	for (size_t i = 0; i < KEY_WAYS; i++)
+		if (memcmp(set->places[i].tag, tag, SHORT_HASH_SIZE) == 0)
+			return &set->places[i];
+	return NULL;
+}
+
+static void forget(struct core *core, const char *ref)
+{
+	uint8_t tag[SHORT_HASH_SIZE];
+	struct key_set *set = set_of(core, ref, tag);
+	struct case_keys *place = set ? find(set, tag) : NULL;
+
+	if (place)
+		crypt_wipe(place, sizeof *place);
 }
 
 void keys_forget(struct core *core)
 {
-	for (size_t i = 0; i < KEY_CACHE / KEY_BLOCK; i++) {
-		if (core->key_blocks[i])
-			crypt_wipe(core->key_blocks[i], KEY_BLOCK * sizeof *core->key_blocks[i]);
-		free(core->key_blocks[i]);
-		core->key_blocks[i] = NULL;
+	for (size_t i = 0; i < KEY_SETS; i++) {
+		if (core->key_sets[i])
+			crypt_wipe(core->key_sets[i], sizeof *core->key_sets[i]);
+		free(core->key_sets[i]);
+		core->key_sets[i] = NULL;
 	}
 }
 
@@ -44,7 +68,7 @@ static int begin_writing(struct core *core)
 	return error;
 }
 
-static int make_keys(struct core *core, const char *ref, struct case_keys *slot)
+static int make_keys(struct core *core, const char *ref, uint8_t key[CLASSES][KEY_SIZE])
 {
 	uint8_t sealed[SEALED_SIZE];
 	char (*grown)[65];
@@ -56,17 +80,16 @@ static int make_keys(struct core *core, const char *ref, struct case_keys *slot)
 	if (!grown)
 		return ERR_NOMEM;
 	core->new_keys = grown;
-	crypt_random(slot->key, sizeof slot->key);
-	crypt_seal(core->master, slot->key, sizeof slot->key, ref, strlen(ref), sealed);
+	crypt_random(key, CLASSES * KEY_SIZE);
+	crypt_seal(core->master, key, CLASSES * KEY_SIZE, ref, strlen(ref), sealed);
 	error = db_put(&core->key_txn, 0, ref, strlen(ref), sealed, sizeof sealed);
 	if (error)
 		return error;
-	memcpy(grown[core->n_new_keys++], slot->ref, sizeof slot->ref);
-	slot->used = true;
+	memcpy(grown[core->n_new_keys++], ref, strlen(ref) + 1);
 	return OK;
 }
 
-static int open_keys(struct core *core, const char *ref, struct case_keys *slot)
+static int open_keys(struct core *core, const char *ref, uint8_t key[CLASSES][KEY_SIZE])
 {
 	struct db_txn read, *txn = core->in_key_txn ? &core->key_txn : &read;
 	struct db_value value;
@@ -76,36 +99,40 @@ static int open_keys(struct core *core, const char *ref, struct case_keys *slot)
 		error = db_get(txn, 0, ref, strlen(ref), &value);
 	if (!error && value.n != SEALED_SIZE)
 		error = ERR_CORRUPT;
-	if (!error && crypt_open(core->master, value.bytes, value.n, ref, strlen(ref), slot->key[0]))
+	if (!error && crypt_open(core->master, value.bytes, value.n, ref, strlen(ref), key[0]))
 		error = ERR_CORRUPT;
 	if (!core->in_key_txn)
 		db_abort(&read);
-	slot->used = !error;
 	return error;
 }
 
 int keys_get(struct core *core, const char *ref, Reentry__Class__Value class, bool make, const uint8_t **ret_key)
 {
-	struct case_keys *slot = cache_slot(core, ref);
+	uint8_t tag[SHORT_HASH_SIZE];
+	struct key_set *set;
+	struct case_keys *place;
 	int error = OK;
 
 	if (!core->keys)
 		return ERR_DENIED;
-	if (!slot)
-		return ERR_NOMEM;
-	if (class < REENTRY__CLASS__VALUE__A || class > REENTRY__CLASS__VALUE__D || strlen(ref) >= sizeof slot->ref)
+	if (class < REENTRY__CLASS__VALUE__A || class > REENTRY__CLASS__VALUE__D || strlen(ref) >= sizeof *core->new_keys)
 		return ERR_CORRUPT;
-	if (!slot->used || strcmp(slot->ref, ref) != 0) {
-		slot->used = false;
-		memset(slot->ref, 0, sizeof slot->ref);
-		memcpy(slot->ref, ref, strlen(ref));
-		error = open_keys(core, ref, slot);
+	set = set_of(core, ref, tag);
+	if (!set)
+		return ERR_NOMEM;
+	place = find(set, tag);
+	if (!place) {
+		place = &set->places[set->oldest++ % KEY_WAYS];
+		memset(place->tag, 0, sizeof place->tag);
+		error = open_keys(core, ref, place->key);
 		if (error == ERR_NOTFOUND)
-			error = make && !core->shadow ? make_keys(core, ref, slot) : ERR_ERASED;
+			error = make && !core->shadow ? make_keys(core, ref, place->key) : ERR_ERASED;
+		if (!error)
+			memcpy(place->tag, tag, sizeof tag);
 	}
 	if (error)
 		return error;
-	*ret_key = slot->key[class - REENTRY__CLASS__VALUE__A];
+	*ret_key = place->key[class - REENTRY__CLASS__VALUE__A];
 	return OK;
 }
 
@@ -125,12 +152,8 @@ void keys_rollback(struct core *core)
 	if (core->in_key_txn)
 		db_abort(&core->key_txn);
 	core->in_key_txn = false;
-	for (size_t i = 0; i < core->n_new_keys; i++) {
-		struct case_keys *slot = cache_slot(core, core->new_keys[i]);
-
-		if (slot)
-			crypt_wipe(slot, sizeof *slot);
-	}
+	for (size_t i = 0; i < core->n_new_keys; i++)
+		forget(core, core->new_keys[i]);
 	core->n_new_keys = 0;
 }
 
@@ -153,10 +176,7 @@ int keys_destroy(struct core *core, const char *const *refs, size_t n, struct er
 	int error = db_begin(core->keys, &txn);
 
 	for (size_t i = 0; i < n && !error; i++) {
-		struct case_keys *slot = cache_slot(core, refs[i]);
-
-		if (slot && strcmp(slot->ref, refs[i]) == 0)
-			crypt_wipe(slot, sizeof *slot);
+		forget(core, refs[i]);
 		error = db_del(&txn, 0, refs[i], strlen(refs[i]));
 		error = error == ERR_NOTFOUND ? OK : error;
 	}

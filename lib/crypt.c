@@ -46,11 +46,14 @@ static void take_nonce(uint8_t nonce[NONCE_SIZE])
 	nonce_used += NONCE_SIZE;
 }
 
+static uint8_t short_hash_key[crypto_shorthash_siphashx24_KEYBYTES];
+
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static int fork_guard_error;
 
 static void guard_fork(void)
 {
+	randombytes_buf(short_hash_key, sizeof short_hash_key); /* once */
 	fork_guard_error = pthread_atfork(NULL, NULL, forget_nonces);
 }
 
@@ -95,6 +98,12 @@ void crypt_keyed_hash(const uint8_t key[KEY_SIZE], const void *bytes, size_t n, 
 {
 	/* fails only for sizes out of range, which is a bug of the caller */
 	(void)crypto_generichash(ret_hash, size, bytes, n, key, KEY_SIZE);
+}
+
+void crypt_short_hash(const void *bytes, size_t n, uint8_t ret_hash[SHORT_HASH_SIZE])
+{
+	_Static_assert(crypto_shorthash_siphashx24_BYTES == SHORT_HASH_SIZE, "128 bits");
+	(void)crypto_shorthash_siphashx24(ret_hash, bytes, n, short_hash_key); /* cannot fail */
 }
 
 void crypt_derive(const uint8_t key[KEY_SIZE], const char context[8], uint64_t number, uint8_t ret_key[KEY_SIZE])
