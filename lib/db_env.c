@@ -300,6 +300,27 @@ static int make_file(struct db *db, struct err *err)
 	return OK;
 }
 
+/* LMDB makes its table of readers as a hole and writes to it through the map: where the disk is full by then, the first reader of a page of it would end the process. */
+static int fill_lock(struct db *db, struct err *err)
+{
+	struct stat state;
+	int fd = openat(db->folder.fd, DB_LOCK, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int error = OK;
+
+	if (fd < 0)
+		return err_errno(err, ERR_IO, "cannot open %s/" DB_LOCK, db->folder.path);
+	if (fstat(fd, &state) != 0) {
+		error = err_errno(err, ERR_IO, "cannot look at %s/" DB_LOCK, db->folder.path);
+	} else {
+		int rc = posix_fallocate(fd, 0, state.st_size); /* returns errno */
+
+		if (rc != 0)
+			error = err_set(err, rc == ENOSPC || rc == EDQUOT ? ERR_FULL : ERR_IO, "no room for %s/" DB_LOCK ": %s", db->folder.path, strerror(rc));
+	}
+	(void)close(fd); /* nothing that was written there lasts */
+	return error;
+}
+
 static int open_store(struct db *db, struct err *err)
 {
 	MDB_stat stat;
@@ -318,6 +339,8 @@ static int open_store(struct db *db, struct err *err)
 	db->page_size = stat.ms_psize;
 	if (!db->read_only)
 		error = check_length(db, err);
+	if (error == OK && !db->read_only && !db->volatile_store)
+		error = fill_lock(db, err);
 	if (error != OK)
 		return error;
 	rc = open_tables(db);

@@ -9,6 +9,7 @@
 
 #define DB_FILE "data.mdb"
 #define DB_FILE_PART "data.mdb.part"   /* a copy, or a new store, that is not complete */
+#define DB_LOCK "lock.mdb"             /* LMDB's own: its table of readers */
 #define DB_OWNER "owner.lock"          /* "pid N made M": locked (F_OFD_SETLK) while open; M is 1 once the store was completely made */
 
 struct db_folder {

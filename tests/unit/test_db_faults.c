@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -226,6 +227,20 @@ static void a_new_store_is_made_whole_or_not_at_all(void **state)
 	}
 }
 
+/* A hole in a file that is written through a map ends the process when there is no room left for it. */
+static void the_table_of_readers_has_no_holes(void **state)
+{
+	struct db_place *place = *state;
+	char path[128];
+	struct stat status;
+
+	open_with(place, plain.size_max, 0);
+	(void)snprintf(path, sizeof path, "%s/lock.mdb", place->dir); /* fits */
+	assert_int_equal(stat(path, &status), 0);
+	assert_true(status.st_size > DB_READERS_MAX * 64);
+	assert_true(status.st_blocks * 512 >= status.st_size);
+}
+
 /* --- full ------------------------------------------------------------------------------------------------------ */
 
 static void a_full_map_keeps_what_it_has(void **state)
@@ -413,6 +428,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_failed_commit_is_full_or_stops_the_process),
 		T(a_new_store_is_made_whole_or_not_at_all),
+		T(the_table_of_readers_has_no_holes),
 		T(a_full_map_keeps_what_it_has),
 		T(ordinary_writes_leave_the_head_room),
 		T(freed_pages_bring_a_full_store_back),
