@@ -520,19 +520,20 @@ static int commit(struct broker *broker)
 	return rc;
 }
 
-/* Nothing of the turn happened: publishes are answered busy, so that their agents try again. */
+/* Nothing of the turn happened: publishes are answered busy, or storage-full where that is why, so that their agents try again. */
 static void give_up(struct broker *broker, int rc)
 {
 	struct turn *turn = broker->turn;
 	unsigned held;
 
 	core_rollback(broker->core);
+	turn->full = turn->full || rc == ERR_FULL;
 	for (size_t i = 0; i < turn->n_ops; i++)
-		turn->ops[i].bad = true;
+		turn->ops[i].bad = !turn->full || turn->ops[i].kind != OP_PUBLISH;
 	if (!turn->n_ops)
 		broker->stalled = true; /* there was no transaction to begin with: on_due tries again */
 	if (limiter_pass(&broker->failures, &held))
-		log_error("a turn failed: %s; its publishes were answered busy; %u more were held back", err_text(rc), held);
+		log_error("a turn failed: %s; its publishes were answered %s; %u more were held back", err_text(rc), turn->full ? "storage-full" : "busy", held);
 }
 
 /* An acknowledgement that could not be recorded has not happened: what it was about is still in the queue, and is sent again. */
