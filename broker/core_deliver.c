@@ -65,6 +65,8 @@ static int narrow(struct core *core, struct db_txn *txn, const char *ref, struct
 	Reentry__CaseState *state = NULL;
 	int error = case_read(core, txn, ref, arena, &state);
 
+	for (int i = 0; !error && state->merged_into && i < MERGED_DEPTH_MAX; i++)
+		error = case_read(core, txn, state->merged_into, arena, &state); /* consent is given and withdrawn on the case that goes on */
 	if (error && error != ERR_CORRUPT)
 		return error;
 	route->care &= error ? 0 : rules_care(state, core->policy, route->agency, core->recorded_at);

@@ -22,6 +22,7 @@ extern const char *const key_tables[];   /* of the key environment: keys */
 #define EVENT_MAX ((size_t)64 << 10)
 #define DAMAGED_MAX 1024          /* cases that are known to be unreadable; beyond it the turn fails that meets one */
 #define BEHIND_MAX 65536          /* records behind the log at which case states begin to be written (core_options.behind_max) */
+#define MERGED_DEPTH_MAX 64       /* references that lead to one another by merges */
 #define EVENT_MEMORY_MAX ((size_t)1 << 20) /* that unpacking one event may take */
 #define TREE_TIERS 11             /* of the tree's tiles: TREE_LEVELS / 6, rounded up */
 #define TURN_ARENA_MAX ((size_t)512 << 20)

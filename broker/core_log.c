@@ -107,6 +107,7 @@ static int unpack_body(struct arena *arena, struct core_record *record)
 	r->kind = record->header->kind;
 	r->position = record->header->position;
 	r->agency = record->header->agency;
+	r->subject = record->header->subject;
 	r->class = record->header->has_class_ ? record->header->class_ : REENTRY__CLASS__VALUE__A;
 	if (r->kind == REENTRY__RECORD_KIND__VALUE__EVENT) {
 		error = pb_unpack_own(&reentry__event_record__descriptor, record->body, record->body_n, arena, &message);

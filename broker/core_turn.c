@@ -56,6 +56,43 @@ static int record_append(struct core *core, const struct rules_record *record, s
 	return error;
 }
 
+static void run_begin(struct core *core, struct rules_run *run, const struct loaded *it)
+{
+	*run = (struct rules_run){
+		.policy = core->policy, .arena = &core->arena, .now = core->now, .position = core->last + 1, .subject = it->ref, .state = it->state,
+	};
+}
+
+static int run_append(struct core *core, struct rules_run *run, struct loaded *it);
+
+/* What an agency was given of the person under the references that were merged into this case ends as well. */
+static int leave(struct core *core, const char *ref, const char *agency)
+{
+	struct loaded *it = NULL;
+	struct rules_run run;
+	int error = case_load(core, ref, &it);
+
+	if (error == ERR_ERASED)
+		return OK;
+	if (error == ERR_CORRUPT)
+		return case_damaged(core, ref);
+	if (error || !it->state)
+		return error;
+	run_begin(core, &run, it);
+	error = rules_leave(&run, agency);
+	return error ? error : run_append(core, &run, it);
+}
+
+static int leave_names(struct core *core, const struct loaded *it, const char *agency)
+{
+	int error = OK;
+
+	for (size_t i = 0; it->state && i < it->state->n_merges && !error; i++)
+		if (it->state->merges[i]->done)
+			error = leave(core, it->state->merges[i]->other, agency);
+	return error;
+}
+
 static int run_append(struct core *core, struct rules_run *run, struct loaded *it)
 {
 	int error = run->error;
@@ -64,14 +101,20 @@ static int run_append(struct core *core, struct rules_run *run, struct loaded *i
 		it->state = run->state;
 	for (size_t i = 0; i < run->n_records && !error; i++)
 		error = record_append(core, &run->records[i], it);
+	for (size_t i = 0; i < run->n_records && !error; i++)
+		for (size_t k = 0; run->records[i].event && k < run->records[i].event->n_ended && !error; k++)
+			error = leave_names(core, it, run->records[i].event->ended[k]);
 	return error;
 }
 
-static void run_begin(struct core *core, struct rules_run *run, const struct loaded *it)
+/* The case that a reference is a name of: it may have been merged, and that one again. */
+static int load_person(struct core *core, const char *ref, struct loaded **ret_case)
 {
-	*run = (struct rules_run){
-		.policy = core->policy, .arena = &core->arena, .now = core->now, .position = core->last + 1, .subject = it->ref, .state = it->state,
-	};
+	int error = case_load(core, ref, ret_case);
+
+	for (int i = 0; !error && (*ret_case)->state && (*ret_case)->state->merged_into; i++)
+		error = i < MERGED_DEPTH_MAX ? case_load(core, (*ret_case)->state->merged_into, ret_case) : ERR_CORRUPT;
+	return error;
 }
 
 /* Timers due at or before a moment fire before anything else of that moment (domain.md 4.1). */
@@ -183,36 +226,57 @@ static int decide_damaged(struct core *core, const char *ref, struct rules_input
 	return error ? error : refuse_raw(core, input->agency, input->content, input->content_n, input->time, receipt);
 }
 
+/* After a merge: who has a relation to the reference that was taken in, and none to the case that goes on. */
+static int leave_strangers(struct core *core, const struct loaded *it, const struct loaded *other)
+{
+	struct related *theirs = NULL, *ours = NULL;
+	size_t n_theirs = 0, n_ours = 0;
+	int error = relations_of(other->state, core->policy, &core->arena, &theirs, &n_theirs);
+
+	if (!error)
+		error = relations_of(it->state, core->policy, &core->arena, &ours, &n_ours);
+	for (size_t i = 0; i < n_theirs && !error; i++) {
+		bool stays = false;
+
+		for (size_t k = 0; k < n_ours; k++)
+			stays = stays || ours[k].agency == theirs[i].agency;
+		if (!stays)
+			error = leave(core, other->ref, theirs[i].agency->id);
+	}
+	return error;
+}
+
 static int decide(struct core *core, struct rules_input *input, struct core_receipt *receipt)
 {
 	struct loaded *it = NULL, *other = NULL;
 	struct rules_run run;
 	struct verdict verdict;
 	const char *other_ref;
-	int error = case_load(core, input->event->subject, &it);
+	/* Under another name of the person nothing is lost; what was destroyed was destroyed under the name that it was given under. */
+	int error = strcmp(input->event->type, "erasure.executed") == 0 ? case_load(core, input->event->subject, &it) : load_person(core, input->event->subject, &it);
 
-	if (!error && it->state && it->state->merged_into)
-		error = case_load(core, it->state->merged_into, &it); /* another name for that case: nothing is lost */
 	if (error == ERR_ERASED)
 		return decide_erased(core, input, receipt);
 	if (error == ERR_CORRUPT)
-		return decide_damaged(core, it ? it->state->merged_into : input->event->subject, input, receipt);
+		return decide_damaged(core, it && it->state && it->state->merged_into ? it->state->merged_into : input->event->subject, input, receipt);
 	if (!error)
 		error = fire_case(core, it);
 	if (error)
 		return error;
-	run_begin(core, &run, it);
 	other_ref = rules_needs_other(input->event, &core->arena);
 	if (other_ref && ref_is_valid(other_ref)) {
 		error = case_load(core, other_ref, &other);
+		if (!error)
+			error = fire_case(core, other);
 		if (error == ERR_CORRUPT)
 			return decide_damaged(core, other_ref, input, receipt);
 		if (error && error != ERR_ERASED)
 			return error;
 		if (error)
 			other = NULL; /* erased: as if there had never been one */
-		run.other = other ? other->state : NULL;
 	}
+	run_begin(core, &run, it);
+	run.other = other ? other->state : NULL;
 	error = rules_publish(&run, input, &verdict);
 	if (error)
 		return error;
@@ -239,6 +303,8 @@ static int decide(struct core *core, struct rules_input *input, struct core_rece
 		error = rules_follow(&second, &run);
 		if (!error)
 			error = run_append(core, &second, other);
+		if (!error && other->state->merged_into)
+			error = leave_strangers(core, it, other);
 	}
 	return error ? error : ids_put(core, input->agency->id, input->event->id, input->content, input->content_n, verdict.position, verdict.result);
 }
@@ -333,7 +399,7 @@ static int acked_case(struct core *core, const char *agency, const struct watche
 {
 	struct loaded *it = NULL;
 	struct rules_run run;
-	int error = case_load(core, w->ref, &it);
+	int error = load_person(core, w->ref, &it);
 
 	if (error == ERR_ERASED)
 		return OK;

@@ -178,7 +178,7 @@ void fired_consent(struct rules_run *run, const Reentry__Timer *timer)
 
 /* --- retention -------------------------------------------------------------------------------------------------------------------- */
 
-static void retention_arm(struct rules_run *run, const Reentry__Told *told)
+void retention_arm(struct rules_run *run, const Reentry__Told *told)
 {
 	timer_disarm(run->state, TIMER_RETENTION, told->agency);
 	timer_arm(run, TIMER_RETENTION, policy_notice(run->policy, civil_add_months(told->date, run->policy->retention_months)), told->agency, 0);

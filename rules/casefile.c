@@ -277,6 +277,7 @@ int rules_case_view(const Reentry__CaseState *c, const struct policy *policy, co
 	if (error)
 		return error;
 	relations_member(&p);
+	text_member(&p.out, "merged_into", c->merged_into);
 	dates(&p);
 	flags(&p);
 	needs(&p);
@@ -289,7 +290,7 @@ int rules_case_view(const Reentry__CaseState *c, const struct policy *policy, co
 int rules_case_line(const Reentry__CaseState *c, const struct policy *policy, const struct agency *asking, moment now, struct arena *arena, char **ret_json)
 {
 	struct page p = { .c = c, .policy = policy, .asking = asking, .now = now };
-	int error = begin(&p);
+	int error = c && c->merged_into ? ERR_NOTFOUND : begin(&p); /* its work is listed under the case that goes on */
 
 	if (error)
 		return error;

@@ -130,6 +130,7 @@ static struct rules_record *record_event(struct rules_run *run, const Reentry__E
 		return NULL;
 	record->position = run->position++;
 	record->agency = agency;
+	record->subject = run->subject;
 	record->envelope = envelope;
 	record->event = PB_NEW(run->arena, Reentry__EventRecord, reentry__event_record);
 	if (!record->event) {
@@ -298,7 +299,7 @@ void settle(struct rules_run *run)
 
 /* --- entry points -------------------------------------------------------------------------------------------------------- */
 
-static int begin(struct rules_run *run)
+int decide_begin(struct rules_run *run)
 {
 	run->working = arena_alloc(run->arena, sizeof *run->working);
 	if (!run->working)
@@ -418,7 +419,7 @@ int rules_publish(struct rules_run *run, const struct rules_input *input, struct
 
 	memset(ret_verdict, 0, sizeof *ret_verdict);
 	ret_verdict->result = REENTRY__OUTCOME__VALUE__ACCEPTED;
-	if (begin(run))
+	if (decide_begin(run))
 		return run->error;
 	if (check(&d, &version, &stale))
 		return record_refusal(run, input, ret_verdict);
@@ -475,7 +476,7 @@ static const Reentry__Timer *first_due(const state *c, moment now)
 	for (size_t i = 0; i < c->n_timers; i++) {
 		const Reentry__Timer *t = c->timers[i];
 
-		if (t->due > now)
+		if (t->due > now || !timer_runs(c, t))
 			continue;
 		if (!first || t->due < first->due || (t->due == first->due && t->kind < first->kind))
 			first = t;
@@ -487,9 +488,9 @@ int rules_fire(struct rules_run *run)
 {
 	const Reentry__Timer *due;
 
-	if (begin(run))
+	if (decide_begin(run))
 		return run->error;
-	for (int i = 0; i < RULES_FIRE_MAX && !run->error && run->state && !run->state->frozen && (due = first_due(run->state, run->now)); i++) {
+	for (int i = 0; i < RULES_FIRE_MAX && !run->error && run->state && (due = first_due(run->state, run->now)); i++) {
 		run->working->cause = NULL;
 		run->working->fired[0] = due;
 		run->working->n_fired = 1;
@@ -507,7 +508,7 @@ int rules_acked(struct rules_run *run, const char *agency, uint64_t position)
 	Reentry__Timer *used;
 	const handover *h;
 
-	if (begin(run) || !run->state)
+	if (decide_begin(run) || !run->state)
 		return run->error;
 	for (size_t i = 0; i < run->state->n_pending; i++)
 		if (run->state->pending[i]->position == position && same(run->state->pending[i]->agency, agency))
@@ -537,7 +538,7 @@ int rules_acked(struct rules_run *run, const char *agency, uint64_t position)
 
 int decide_follow(struct rules_run *run, const char *type, const void *data, const ProtobufCBinaryData *other)
 {
-	if (begin(run) || !run->state)
+	if (decide_begin(run) || !run->state)
 		return run->error;
 	if (strcmp(type, "case.unmerged") == 0)
 		run->working->other = *other;
@@ -549,9 +550,9 @@ int decide_follow(struct rules_run *run, const char *type, const void *data, con
 
 int rules_snapshot(struct rules_run *run, const char *agency)
 {
-	if (begin(run) || !run->state)
+	if (decide_begin(run) || !run->state)
 		return run->error;
-	if (relations_of_agency(run->state, run->policy, agency) & REL_ALL)
+	if (!run->state->frozen && relations_of_agency(run->state, run->policy, agency) & REL_ALL)
 		snapshot_emit(run, agency);
 	return run->error;
 }

@@ -106,6 +106,14 @@ static void forget_agency(struct rules_run *run, const char *agency)
 	c->n_pending = kept;
 	timer_disarm(c, TIMER_DELIVERY, agency);
 	retention_forget(c, agency);
+	if (c->frozen) {
+		char **place = ARENA_PUSH(run->arena, c->left, c->n_left);
+
+		if (!place)
+			run->error = ERR_NOMEM;
+		else
+			*place = keep(run, agency);
+	}
 }
 
 /* guess: where it may well be. */

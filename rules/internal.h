@@ -52,6 +52,8 @@ void timer_consume(struct rules_run *run, const Reentry__Timer *fired);
 /* Closing ends them; reopening arms again what lies ahead or is still owed. */
 void timers_close(struct rules_run *run);
 void timers_reopen(struct rules_run *run);
+/* Of a case that was merged into another only retention runs. */
+bool timer_runs(const state *c, const Reentry__Timer *timer);
 /* Decide: what a due timer leads to. */
 void timer_fired(struct rules_run *run, const Reentry__Timer *timer);
 
@@ -210,6 +212,7 @@ bool handover_open(const handover *h);
 bool handover_is_candidate(const handover *h);             /* its `to` has an open offer */
 void handovers_release_changed(struct rules_run *run, bool had_date, civil_date old_date);
 void handovers_escalate(struct rules_run *run);
+void handover_hold(struct rules_run *run, handover *h);
 void handovers_hold(struct rules_run *run);
 void handovers_resume(struct rules_run *run);
 void handovers_hold_again(struct rules_run *run);
@@ -242,11 +245,17 @@ void fired_delivery(struct rules_run *run, const Reentry__Timer *timer);
 void fired_retention(struct rules_run *run, const Reentry__Timer *timer);
 void fired_consent(struct rules_run *run, const Reentry__Timer *timer);
 void retention_told(struct rules_run *run, const char *agency, size_t guess, civil_date date); /* guess: its place among those who were told, if they were the same as now */
+void retention_arm(struct rules_run *run, const Reentry__Told *told);
 void retention_arm_all(struct rules_run *run);
 void retention_forget(state *c, const char *agency);
 
-/* --- merging (merge.c) --------------------------------------------------------------------------------------------------------------- */
+/* --- merging (merge.c, union.c) --------------------------------------------------------------------------------------------------------------- */
+Reentry__Merge *merge_find(const state *c, const char *other);
+void union_bring(struct rules_run *run, Reentry__Merge *m, const state *other);          /* evolve, on the case that goes on */
+void union_give_back(struct rules_run *run, const Reentry__Merge *m);
+void union_take_back(struct rules_run *run, const state *from, const Reentry__Merge *m); /* evolve, on the other */
 bool merge_takes_other(const struct rules_run *run, const struct type_row *row, const void *data);
+int decide_begin(struct rules_run *run);                   /* decide.c: before anything else of a decision */
 /* decide.c: records the broker's event `type` on the followed case, with the state of the first in it. */
 int decide_follow(struct rules_run *run, const char *type, const void *data, const ProtobufCBinaryData *other);
 

@@ -260,7 +260,7 @@ void handovers_close(struct rules_run *run)
 /* --- re-arrest ------------------------------------------------------------------------------------------------------------------- */
 
 /* `held` stays when a release takes the handover back: should the release be reversed, it is on hold again. */
-static void hold(struct rules_run *run, handover *h)
+void handover_hold(struct rules_run *run, handover *h)
 {
 	if (h->state != HANDOVER(ACCEPTED) && h->state != HANDOVER(RECONFIRM) && h->state != HANDOVER(STARTED))
 		return;
@@ -272,14 +272,14 @@ static void hold(struct rules_run *run, handover *h)
 void handovers_hold(struct rules_run *run)
 {
 	for (size_t i = 0; i < run->state->n_handovers; i++)
-		hold(run, run->state->handovers[i]);
+		handover_hold(run, run->state->handovers[i]);
 }
 
 void handovers_hold_again(struct rules_run *run)
 {
 	for (size_t i = 0; i < run->state->n_handovers; i++)
 		if (run->state->handovers[i]->has_held)
-			hold(run, run->state->handovers[i]);
+			handover_hold(run, run->state->handovers[i]);
 }
 
 void handovers_resume(struct rules_run *run)

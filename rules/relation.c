@@ -8,12 +8,21 @@ bool needs_desk(const state *c, const struct policy *policy)
 	return !same(c->destination, "9999") && !policy_municipality(policy, c->destination);
 }
 
+/* The case was merged into one that this agency has no relation to. */
+static bool has_left(const state *c, const char *agency)
+{
+	for (size_t i = 0; i < c->n_left; i++)
+		if (same(c->left[i], agency))
+			return true;
+	return false;
+}
+
 uint32_t relations_of_agency(const state *c, const struct policy *policy, const char *agency)
 {
 	const struct agency *who = policy_agency(policy, agency);
 	uint32_t bits = 0;
 
-	if (!c || !who)
+	if (!c || !who || has_left(c, agency))
 		return 0;
 	if (same(c->custodian, agency))
 		bits |= REL_CUSTODIAN;
@@ -103,7 +112,9 @@ int relations_of(const Reentry__CaseState *c, const struct policy *policy, struc
 			error |= related_add(arena, &list, &n, policy_agency(policy, h->to), bit);
 	}
 	*ret_related = list;
-	*ret_n = n;
+	for (size_t i = 0; i < n; i++)
+		if (!has_left(c, list[i].agency->id))
+			list[(*ret_n)++] = list[i];
 	return error ? ERR_NOMEM : OK;
 }
 

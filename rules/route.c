@@ -168,7 +168,7 @@ static int ends(struct routing *r, const char *id)
 	struct working *w = r->run->working;
 	char **place;
 
-	if (!id || relations_of_agency(r->run->state, r->run->policy, id))
+	if (!id || (!r->run->state->frozen && relations_of_agency(r->run->state, r->run->policy, id)))
 		return OK;
 	place = ARENA_PUSH(r->run->arena, r->record->event->ended, r->record->event->n_ended);
 	if (!place)

@@ -30,6 +30,7 @@ struct rules_record {
 	Reentry__EventRecord *event;          /* EVENT: content packed, routes, phase …: the body as it will be stored */
 	Reentry__TimerRecord *timer;          /* TIMER */
 	const Reentry__Event *envelope;       /* EVENT: event->content unpacked */
+	const char *subject;                  /* for rules_show: the case that it is recorded on; NULL: the envelope's */
 };
 
 /* One decision on one case. The caller fills the first part; the rules fill the rest. */
@@ -95,6 +96,8 @@ const char *rules_needs_other(const Reentry__Event *event, struct arena *arena);
 
 /* The second half of a merge or unmerge: `run` is on run->other's case (first->follow_subject), after `first` on the case that goes on. */
 int rules_follow(struct rules_run *run, const struct rules_run *first);
+/* On a case that was merged into another: an agency whose relation to that one has ended (or that has none) gets the message that ends it under this reference too. */
+int rules_leave(struct rules_run *run, const char *agency);
 
 /* The earliest deadline of the case; MOMENT_NONE if there is none. The caller keeps an index of these. */
 moment rules_next_due(const Reentry__CaseState *state);

@@ -262,6 +262,7 @@ int rules_show(const struct rules_record *record, const Reentry__Route *route, e
 	void *data = NULL;
 	bool bare = candidate_only(route) || same(record->envelope->type, "case.withdrawn");
 	bool urgent = record->event->urgent && record->envelope->priority != URGENT;
+	bool renamed = record->subject && !same(record->subject, record->envelope->subject); /* published under a reference that was merged away: receivers file it under the case */
 
 	if (!row)
 		return ERR_NOTFOUND;
@@ -273,13 +274,15 @@ int rules_show(const struct rules_record *record, const Reentry__Route *route, e
 	ret_shown->event = (Reentry__Event *)(uintptr_t)record->envelope;
 	ret_shown->content = record->event->content.data;
 	ret_shown->content_n = record->event->content.len;
-	if (!may_change(row->payload) && !minimal(&v) && !urgent && !bare)
+	if (!may_change(row->payload) && !minimal(&v) && !urgent && !bare && !renamed)
 		return OK;
 	event = arena_dup(arena, record->envelope, sizeof *event);
 	if (!event)
 		return ERR_NOMEM;
 	if (urgent)
 		SET(event, priority, URGENT);
+	if (renamed)
+		event->subject = (char *)(uintptr_t)record->subject;
 	if (bare || minimal(&v)) {
 		event->sanction = NULL;
 		event->cause = NULL;

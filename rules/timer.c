@@ -157,14 +157,18 @@ void timers_reopen(struct rules_run *run)
 	c->at_close = NULL;
 }
 
+/* A case that was merged into another has come to rest, but what its receivers got under this reference they must still destroy. */
+bool timer_runs(const state *c, const Reentry__Timer *t)
+{
+	return !c->frozen || t->kind == TIMER_RETENTION;
+}
+
 moment rules_next_due(const Reentry__CaseState *c)
 {
 	moment next = MOMENT_NONE;
 
-	if (c->frozen)
-		return MOMENT_NONE; /* merged into another case: it has come to rest */
 	for (size_t i = 0; i < c->n_timers; i++)
-		if (next == MOMENT_NONE || c->timers[i]->due < next)
+		if (timer_runs(c, c->timers[i]) && (next == MOMENT_NONE || c->timers[i]->due < next))
 			next = c->timers[i]->due;
 	return next;
 }
@@ -236,7 +240,7 @@ static void consent_over(struct rules_run *run, const Reentry__Timer *fired)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < c->n_consents; i++)
-		if (!(same(c->consents[i]->to, fired->ref) && (uint64_t)c->consents[i]->class_ == fired->n))
+		if (!(same(c->consents[i]->to, fired->ref) && (uint64_t)c->consents[i]->class_ == fired->n && c->consents[i]->has_until && c->consents[i]->until <= fired->due))
 			c->consents[kept++] = c->consents[i];
 	c->n_consents = kept;
 }
