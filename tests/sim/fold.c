@@ -119,6 +119,7 @@ static void new_custody(struct m_case *c)
 	for (size_t i = 0; i < c->n_sanctions; i++)
 		if (c->sanctions[i].kind == KIND(SUPERVISION) && c->sanctions[i].running)
 			c->sanctions[i].on_hold = true;
+	c->release_kind = 0;
 	c->has_date = c->ordered = c->recorded = c->released = c->has_start_date = c->screened = false;
 	c->confirmed_to = 0;
 	c->unfired = c->to_release.armed = c->to_start.armed = 0;
@@ -189,6 +190,7 @@ static void version(struct sim *s, struct m_case *c, const struct seen *r)
 	slot_set(s, &c->release, r);
 	c->to_release = (struct m_count){ 0 };
 	c->has_date = c->ordered = false;
+	c->release_kind = 0;
 	c->unknown_since = 0;
 	c->dates_changed = true;
 }
@@ -204,8 +206,12 @@ FOLD(fold_date)
 		violated(s, "past-date", "a release date in the past was accepted");
 	c->to_release.armed = (UINT32_C(1) << s->policy->n_milestones) - 1;
 	c->to_release.armed &= ~milestones_due(s, c->date, r->at);
-	if (counts(c))
-		c->to_release.expect = milestones_due(s, c->date, r->at);
+	c->release_kind = (int)((const Reentry__ReleaseDateSet *)r->data)->kind;
+	if (!counts(c))
+		return;
+	c->to_release.expect = milestones_due(s, c->date, r->at);
+	if (notice_at(s, c->date - (civil_date)s->policy->gap_milestone_urgent) <= r->at)
+		c->must_escalate = unresolved(c);
 }
 
 FOLD(fold_unknown)

@@ -254,9 +254,42 @@ FOLD(fold_unassigned)
 }
 
 /* Whether somebody gained or lost a relation is asked at the end of the decision; here only whom it goes to. */
+static bool need_line_fits(const struct m_case *c, const Reentry__CaseSnapshot__NeedLine *line)
+{
+	const struct m_need *n = line->need > 0 && (int)line->need < NEEDS ? &c->needs[line->need] : NULL;
+
+	return n && n->known && (int)line->status == n->status && (line->from_date != NULL) == n->has_from && (!n->has_from || line->from_date->days == n->from);
+}
+
+/* The whole state at that moment, each need and each handover once (4.6); what the receiver may see of it is in shown.c. */
+static bool snapshot_fits(const struct sim *s, struct m_case *c, const Reentry__CaseSnapshot *is)
+{
+	size_t needs = 0;
+	uint32_t seen = 0;
+
+	if ((int)is->phase != c->phase || (is->release_date != NULL) != c->has_date || (c->has_date && is->release_date->days != c->date)
+		|| (is->has_kind ? (int)is->kind : 0) != (c->has_date ? c->release_kind : 0))
+		return false;
+	for (int need = 1; need < REENTRY__NEED__VALUE__CARE; need++)
+		needs += c->needs[need].known;
+	for (size_t i = 0; i < is->n_needs; i++) {
+		if (!need_line_fits(c, is->needs[i]) || seen & 1u << is->needs[i]->need)
+			return false;
+		seen |= 1u << is->needs[i]->need;
+	}
+	for (size_t i = 0; i < is->n_handovers; i++) {
+		const struct m_handover *h = handover_of(c, is->handovers[i]->handover);
+
+		if (!h || (int)is->handovers[i]->need != h->need || (int)is->handovers[i]->state != h->state || agency_of(s, is->handovers[i]->to) != h->to)
+			return false;
+	}
+	return is->n_needs == needs && is->n_handovers == c->n_handovers;
+}
+
 FOLD(fold_snapshot)
 {
-	(void)s;
+	if (plant(s, FAULT_SNAPSHOT) || !snapshot_fits(s, c, r->data))
+		violated(s, "snapshot-content", "the snapshot at %llu is not the state of %s", (unsigned long long)r->position, c->ref);
 	for (size_t i = 0; i < r->record->n_routes; i++) {
 		int agency = agency_of(s, r->record->routes[i]->agency);
 

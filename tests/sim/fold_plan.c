@@ -200,6 +200,19 @@ FOLD(fold_step)
 		ended(c, h, step->to);
 }
 
+/* Milestone 2, URGENT; or a start that nobody reported. What must come is remembered where the decision began. */
+FOLD(fold_escalated)
+{
+	const Reentry__HandoverStep *step = r->data;
+	struct m_handover *h = handover_of(c, step->handover);
+	uint32_t bit = h ? UINT32_C(1) << (h - c->handovers) : 0, *told = r->event->priority == URGENT ? &c->escalated : &c->reported;
+
+	if (!h || offer_in(r) != h->offer || *told & bit)
+		violated(s, "escalated", "%s at %llu of no handover, of another offer, or twice", r->type->name, (unsigned long long)r->position);
+	if (!plant(s, FAULT_NO_ESCALATION))
+		*told |= bit;
+}
+
 /* A reminder may move the deadline of an open offer, and may make it urgent: never later than the deadline it had, two hours at most. */
 FOLD(fold_reminder)
 {

@@ -279,6 +279,16 @@ moment offer_deadline_now(const struct sim *s, const struct m_case *c, const str
 	return by;
 }
 
+uint32_t unresolved(const struct m_case *c)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < c->n_handovers; i++)
+		if (is_open(&c->handovers[i]) || c->handovers[i].unplaced || c->handovers[i].state == REENTRY__HANDOVER_STATE__VALUE__RECONFIRM)
+			bits |= UINT32_C(1) << i;
+	return bits;
+}
+
 int hours_booked(const struct m_sanction *x)
 {
 	int total = 0;

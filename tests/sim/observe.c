@@ -26,8 +26,23 @@ static void decision_begin(struct sim *s, struct m_case *c, uint64_t position, m
 	c->decided_at = at;
 	c->ended = c->snapshots = c->regained = 0;
 	c->published = 0;
+	c->must_escalate = c->escalated = c->must_report = c->reported = 0;
 	c->dates_changed = false;
 	c->expect_next = -1;
+}
+
+/* What the deadlines that fell due must lead to, by the state as they find it (6.3). */
+static void escalations_due(const struct sim *s, struct m_case *c, Reentry__Timer *const *fired, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *name = rules_timer_name(fired[i]->kind);
+		const struct m_handover *h = handover_of(c, fired[i]->ref);
+
+		if (strcmp(name, "gap-check") == 0 && fired[i]->n == (uint64_t)s->policy->gap_milestone_urgent && counts(c))
+			c->must_escalate = unresolved(c);
+		if (strcmp(name, "start-report") == 0 && h && (h->state == REENTRY__HANDOVER_STATE__VALUE__ACCEPTED || h->state == REENTRY__HANDOVER_STATE__VALUE__RECONFIRM))
+			c->must_report |= UINT32_C(1) << (h - c->handovers);
+	}
 }
 
 /* Who lost the last relation got the one message that ends it; who gained one got a snapshot (4.6), and nobody else. */
@@ -122,6 +137,8 @@ void decision_end(struct sim *s, struct m_case *c)
 	for (size_t i = 0; c->closed && i < c->n_handovers; i++)
 		if (is_open(&c->handovers[i]))
 			violated(s, "closed", "%s is closed and %s is open", c->ref, c->handovers[i].ref);
+	if (c->must_escalate != c->escalated || c->must_report != c->reported)
+		violated(s, "escalated", "%s: handovers %x were escalated at milestone 2, should be %x; starts not reported %x, should be %x", c->ref, c->escalated, c->must_escalate, c->reported, c->must_report);
 	if (c->expect_next >= 0)
 		violated(s, "then", "%s %s: neither the next offer nor unplaced followed", c->ref, c->handovers[c->expect_next].ref);
 	for (size_t i = 0; i < c->n_sanctions; i++) {
@@ -260,6 +277,7 @@ static void accepted(struct sim *s, struct m_case *c, struct seen *r)
 {
 	if (r->record->n_fired || r->publisher != BROKER)
 		decision_begin(s, c, r->position, r->at);
+	escalations_due(s, c, r->record->fired, r->record->n_fired);
 	if (c->closed && r->publisher != BROKER && strcmp(r->type->name, "sentence.imposed") != 0 && strcmp(r->type->name, "custody.started") != 0
 		&& strcmp(r->type->name, "erasure.executed") != 0)
 		violated(s, "closed", "%s at %llu was accepted on a closed case", r->type->name, (unsigned long long)r->position);
@@ -332,6 +350,7 @@ static void record_seen(struct sim *s, uint64_t position, moment now)
 	else if (record.header->kind == TIMER && (c = case_of(s, record.header->subject))) {
 		trace(s, "  %llu %s timer %s", (unsigned long long)position, c->ref, record.record.timer->n_fired ? rules_timer_name(record.record.timer->fired[0]->kind) : "?");
 		decision_begin(s, c, position, record.header->recorded_at);
+		escalations_due(s, c, record.record.timer->fired, record.record.timer->n_fired);
 	}
 }
 

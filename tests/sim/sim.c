@@ -38,6 +38,8 @@ static const struct { enum fault fault; const char *name, *invariant; } faults[]
 	{ FAULT_NO_END, "a relation ends without a message", "relation-ended" },
 	{ FAULT_AFTER_END, "something follows the message that ends a relation", "after-end" },
 	{ FAULT_REBUILD, "the rebuilt state differs", "rebuild" },
+	{ FAULT_NO_ESCALATION, "an escalation does not come", "escalated" },
+	{ FAULT_SNAPSHOT, "a snapshot tells another state", "snapshot-content" },
 };
 
 struct total { uint64_t seeds, failed, steps, events, accepted, deliveries, turns; };

@@ -87,6 +87,7 @@ struct m_case {
 	char ref[16];
 	bool exists, closed, inside, has_custody_start, screened, has_date, ordered, recorded, released, has_start_date;
 	int phase, custodian, origin, destination;      /* codes; -1: none */
+	int release_kind;                               /* 0: none */
 	moment custody_start, released_at;
 	civil_date date, start_date;
 	struct slot release, start, dest;
@@ -110,6 +111,7 @@ struct m_case {
 	agents ended, snapshots, regained;
 	uint32_t published;                             /* needs that it touched */
 	bool dates_changed, expect_confirm, expect_retract;
+	uint32_t must_escalate, escalated, must_report, reported;   /* bits of handovers: milestone 2; a start that was not reported */
 	int expect_next;                                /* handover that was declined or expired: an offer or unplaced follows; -1 */
 	agents has_told_date;
 	civil_date told_date[AGENCIES];
@@ -170,6 +172,7 @@ struct handed_in { int agency; uint64_t sequence; uint8_t *content; size_t n; ch
 enum fault {
 	FAULT_NONE, FAULT_LOSE, FAULT_DOUBLE, FAULT_SWAP, FAULT_LEAK, FAULT_NOTICE_TWICE, FAULT_OLD_NOTICE, FAULT_GAP_TWICE, FAULT_GAP_MISSED, FAULT_RECEIPT,
 	FAULT_CLASS_C, FAULT_CANDIDATE, FAULT_CLOCK, FAULT_HOLE, FAULT_TWO_SETS, FAULT_PAST_DEADLINE, FAULT_RESPONSIBLE, FAULT_AFTER_END, FAULT_NO_END, FAULT_REBUILD,
+	FAULT_NO_ESCALATION, FAULT_SNAPSHOT,
 	FAULTS,
 };
 
@@ -241,6 +244,7 @@ uint8_t care_of(const struct sim *s, const struct m_case *c, int agency, moment 
 bool combined_care(const struct m_case *c, int *ret_status, bool *ret_has_from, civil_date *ret_from);
 bool counts(const struct m_case *c);                              /* a date is set and the person inside */
 bool is_open(const struct m_handover *h);
+uint32_t unresolved(const struct m_case *c);                      /* bits of handovers undecided, unplaced or in RECONFIRM */
 bool gap_now(const struct sim *s, const struct m_case *c, int need, moment now, struct m_gap *ret_gap);
 int responsible_for(const struct sim *s, const struct m_case *c, const struct m_handover *h, moment now);
 moment offer_deadline_now(const struct sim *s, const struct m_case *c, const struct m_handover *h, moment now, bool *ret_urgent);
@@ -253,7 +257,7 @@ void fold(struct sim *s, struct m_case *c, const struct seen *r);
 FOLD(fold_sentence); FOLD(fold_custody); FOLD(fold_transfer); FOLD(fold_destination); FOLD(fold_closed); FOLD(fold_planned);
 FOLD(fold_date); FOLD(fold_unknown); FOLD(fold_ordered); FOLD(fold_recorded); FOLD(fold_confirmed); FOLD(fold_reversed);
 FOLD(fold_notice); FOLD(fold_start_notice); FOLD(fold_need); FOLD(fold_arranging); FOLD(fold_gap); FOLD(fold_gap_closed);
-FOLD(fold_offered); FOLD(fold_step); FOLD(fold_reminder);
+FOLD(fold_offered); FOLD(fold_step); FOLD(fold_reminder); FOLD(fold_escalated);
 FOLD(fold_assigned); FOLD(fold_booked); FOLD(fold_completed); FOLD(fold_returned); FOLD(fold_converted);
 FOLD(fold_supervision); FOLD(fold_contact); FOLD(fold_contact_done); FOLD(fold_supervision_ended);
 FOLD(fold_followup_due); FOLD(fold_followup_done); FOLD(fold_consent); FOLD(fold_consent_withdrawn);

@@ -75,7 +75,7 @@ static const struct type types[] = {
 	T("handover.expired", B, X_TAKER | X_OFFERER | GM, NO_SLOT, handover_step, fold_step),
 	T("handover.unplaced", B, X_OFFERER | GM, NO_SLOT, handover_step, fold_step),
 	T("handover.reconfirm", B, X_TAKER, NO_SLOT, handover_step, fold_step),
-	T("handover.escalated", B, GM | PI, NO_SLOT, handover_step, NULL),
+	T("handover.escalated", B, GM | PI, NO_SLOT, handover_step, fold_escalated),
 	T("community-service.assigned", PROBATION, GM | AU, NO_SLOT, service_assigned, fold_assigned),
 	T("community-service.placed", PROBATION, GM | AU | X_EMPLOYER, NO_SLOT, service_placed, NULL),
 	T("community-service.hours-booked", PROBATION, 0, OF_BOOKING, service_hours_booked, fold_booked),
