@@ -246,6 +246,18 @@ static int leave_strangers(struct core *core, const struct loaded *it, const str
 	return error;
 }
 
+/* The second case of a merge. Erased: as if there had never been one. */
+static int load_other(struct core *core, const char *ref, struct loaded **ret_other)
+{
+	int error = case_load(core, ref, ret_other);
+
+	if (!error)
+		error = fire_case(core, *ret_other);
+	if (error)
+		*ret_other = NULL;
+	return error == ERR_ERASED ? OK : error;
+}
+
 static int decide(struct core *core, struct rules_input *input, struct core_receipt *receipt)
 {
 	struct loaded *it = NULL, *other = NULL;
@@ -264,17 +276,11 @@ static int decide(struct core *core, struct rules_input *input, struct core_rece
 	if (error)
 		return error;
 	other_ref = rules_needs_other(input->event, &core->arena);
-	if (other_ref && ref_is_valid(other_ref)) {
-		error = case_load(core, other_ref, &other);
-		if (!error)
-			error = fire_case(core, other);
-		if (error == ERR_CORRUPT)
-			return decide_damaged(core, other_ref, input, receipt);
-		if (error && error != ERR_ERASED)
-			return error;
-		if (error)
-			other = NULL; /* erased: as if there had never been one */
-	}
+	error = other_ref && ref_is_valid(other_ref) ? load_other(core, other_ref, &other) : OK;
+	if (error == ERR_CORRUPT)
+		return decide_damaged(core, other_ref, input, receipt);
+	if (error)
+		return error;
 	run_begin(core, &run, it);
 	run.other = other ? other->state : NULL;
 	error = rules_publish(&run, input, &verdict);
