@@ -248,6 +248,7 @@ void union_bring(struct rules_run *run, Reentry__Merge *m, const state *b)
 	if (c->inside)
 		supervision_hold(run);
 	SET(c, phase, phase_of_both(c, b));
+	SET(m, phase_then, c->phase);
 }
 
 /* --- on the case that went on: what came leaves again ---------------------------------------------------------------------------------- */
@@ -314,6 +315,16 @@ static void drop_listed(struct rules_run *run, const Reentry__Merge *m)
 	}
 }
 
+/* The phase it had, if what happened since leaves that possible. */
+static Reentry__Phase__Value phase_alone(const state *c, Reentry__Phase__Value had)
+{
+	bool during = c->inside || sanctions_running(c);
+
+	if (c->inside || (during && had == PHASE(BEFORE)))
+		return PHASE(DURING);
+	return had == PHASE(DURING) && !during ? PHASE(AFTER) : had;
+}
+
 void union_give_back(struct rules_run *run, const Reentry__Merge *m)
 {
 	state *c = run->state;
@@ -333,14 +344,7 @@ void union_give_back(struct rules_run *run, const Reentry__Merge *m)
 	}
 	if (m->custody)
 		give_back_custody(run, m);
-	if (c->inside || sanctions_running(c))
-		SET(c, phase, PHASE(DURING));
-	else if (c->released)
-		SET(c, phase, PHASE(AFTER));
-	else if (m->has_phase && m->phase != PHASE(DURING))
-		SET(c, phase, m->phase);
-	else
-		SET(c, phase, c->n_sanctions && c->sanctions[c->n_sanctions - 1]->ended ? PHASE(AFTER) : PHASE(BEFORE));
+	SET(c, phase, phase_alone(c, phase_now(c) == m->phase_then ? m->phase : phase_now(c)));
 }
 
 /* --- on the case that is one again: it takes back what came from it, as it is by now --------------------------------------------------- */
@@ -437,7 +441,7 @@ static void take_back_listed(struct rules_run *run, const state *a, const Reentr
 void union_take_back(struct rules_run *run, const state *a, const Reentry__Merge *m)
 {
 	state *c = run->state;
-	bool was_inside = c->inside;
+	bool moved = phase_now(a) != m->phase_then;
 
 	c->merged_into = NULL;
 	UNSET(c, frozen);
@@ -462,8 +466,5 @@ void union_take_back(struct rules_run *run, const state *a, const Reentry__Merge
 		supervision_restore(run);
 		handovers_resume(run);
 	}
-	if (c->inside || sanctions_running(c))
-		SET(c, phase, PHASE(DURING));
-	else if (c->released || was_inside)
-		SET(c, phase, PHASE(AFTER));
+	SET(c, phase, phase_alone(c, moved ? phase_now(a) : phase_now(c)));
 }

@@ -8,12 +8,12 @@
 #include <cmocka.h>
 
 #include "lib/pb.h"
-#include "rules/rules.h"
+#include "rules/internal.h"
 #include "tests/unit/samples.h"
 
 #define SEEDS 64 /* messages made up per row: together they set every field */
 
-/* full: a municipality, custodian, supervisor, authority or care provider. small: a school, employer or volunteer organisation as provider.
+/* In the order of the catalogue; NULL in all columns: nobody hears it. full: a municipality, custodian, supervisor, authority, desk, care or housing provider. small: a school, employer or volunteer organisation as provider.
  * offer: a candidate. NULL: is never routed so, see the receivers in rules/catalogue.c and the test of them below. */
 static const struct row { const char *type, *full, *small, *offer; } rows[] = {
 	{ "care.arranged", "need from_date until note", NULL, NULL },
@@ -22,10 +22,13 @@ static const struct row { const char *type, *full, *small, *offer; } rows[] = {
 	{ "case.merged", "other reason", "", NULL },
 	{ "case.snapshot", NULL, "release_date", NULL }, /* and the lines of its own handovers and needs, of which a made-up message has none */
 	{ "case.unmerged", "other reason", "", NULL },
+	{ "case.withdrawn", "reason", "", NULL }, /* the broker gives no reason */
 	{ "community-service.assigned", "hours complete_by", NULL, NULL },
 	{ "community-service.behind", "hours_left complete_by", NULL, NULL },
 	{ "community-service.completed", "hours", "", NULL },
 	{ "community-service.converted", "days", NULL, NULL },
+	{ "community-service.hours-booked", NULL, NULL, NULL }, /* nobody */
+	{ "community-service.missed", NULL, NULL, NULL }, /* nobody */
 	{ "community-service.placed", "place starts_on", "place starts_on", NULL },
 	{ "community-service.returned-failed", "reason", "", NULL },
 	{ "consent.given", "to class until", NULL, NULL },
@@ -36,9 +39,15 @@ static const struct row { const char *type, *full, *small, *offer; } rows[] = {
 	{ "custody.started", "start prison origin destination", "start", NULL },
 	{ "custody.transferred", "from to", "", NULL },
 	{ "debt.plan-agreed", "need from_date until note", NULL, NULL },
+	{ "debt.plan-broken", "need from_date until note", NULL, NULL },
 	{ "delivery.overdue", "to overdue_sequence", NULL, NULL },
 	{ "destination.changed", "destination reason", NULL, NULL },
+	{ "destination.unassigned", "reason", NULL, NULL },
+	{ "education.dropped-out", "need from_date until note", NULL, NULL },
+	{ "education.enrolled", "need from_date until note", NULL, NULL },
 	{ "erasure.due", "reason purged", "", NULL },
+	{ "erasure.executed", NULL, NULL, NULL }, /* nobody */
+	{ "family.plan-agreed", "need from_date until note", NULL, NULL },
 	{ "followup.done", "day note", "day", NULL },
 	{ "followup.due", "day", "day", NULL },
 	{ "gap.closed", "need", "need", NULL },
@@ -60,6 +69,14 @@ static const struct row { const char *type, *full, *small, *offer; } rows[] = {
 	{ "handover.unplaced", "handover offer", NULL, NULL },
 	{ "handover.withdrawn", "handover offer", "handover offer", "handover offer" },
 	{ "housing.arranged", "need from_date until note", NULL, NULL },
+	{ "housing.arrived", "need from_date until note", NULL, NULL },
+	{ "housing.left", "need from_date until note", NULL, NULL },
+	{ "housing.not-arranged", "need from_date until note", NULL, NULL },
+	{ "housing.requested", "need from_date until note", NULL, NULL },
+	{ "identity.arranged", "need from_date until note", NULL, NULL },
+	{ "income.arranged", "need from_date until note", NULL, NULL },
+	{ "income.at-risk", "need from_date until note", NULL, NULL },
+	{ "insurance.restored", "need from_date until note", NULL, NULL },
 	{ "medication.bridged", "until note", NULL, NULL },
 	{ "need.screened", "need status from_date until note", NULL, NULL },
 	{ "need.status-changed", "need status from_date until note", NULL, NULL },
@@ -70,12 +87,24 @@ static const struct row { const char *type, *full, *small, *offer; } rows[] = {
 	{ "release.ordered", "ordered_at reason", "ordered_at", NULL },
 	{ "release.recorded", "released_at", "released_at", NULL },
 	{ "release.reversed", "reason", "", NULL },
+	{ "release.still-unknown", "reason", NULL, NULL },
+	{ "screening.overdue", "reason", NULL, NULL },
 	{ "sentence.execution-planned", "start_date", "start_date", NULL },
 	{ "sentence.imposed", "kind hours days origin destination", NULL, NULL },
 	{ "start.approaching", "start_date days_left milestone late skipped open_needs", "start_date days_left milestone late skipped", NULL },
 	{ "supervision.breach-reported", "reason", NULL, NULL },
+	{ "supervision.contact-held", NULL, NULL, NULL }, /* nobody */
+	{ "supervision.contact-missed", NULL, NULL, NULL }, /* nobody */
+	{ "supervision.contact-overdue", "planned_at", NULL, NULL },
+	{ "supervision.contact-planned", NULL, NULL, NULL }, /* nobody */
 	{ "supervision.ended", "reason", NULL, NULL },
 	{ "supervision.started", "first_contact interval_days", NULL, NULL },
+	{ "tenancy.at-risk", "need from_date until note", NULL, NULL },
+	{ "volunteer.ended", "need from_date until note", NULL, NULL },
+	{ "volunteer.matched", "need from_date until note", NULL, NULL },
+	{ "work.arranged", "need from_date until note", NULL, NULL },
+	{ "work.at-risk", "need from_date until note", NULL, NULL },
+	{ "work.ended", "need from_date until note", NULL, NULL },
 };
 
 /* What of a message is there, as bits by field number of the descriptor's table. */
@@ -166,20 +195,24 @@ static void check(const char *type, const char *names, uint32_t relations, enum 
 			fail_msg("%s to a %s: %s %s", type, role_name(role), payload->fields[i].name, seen.fields >> i & 1 ? "arrives and must not" : "does not arrive");
 }
 
-static void test_full(void **state)
+static void test_full(void **fixture)
 {
-	(void)state;
+	(void)fixture;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (rows[i].full) {
 			check(rows[i].type, rows[i].full, REL_MUNICIPALITY, ROLE_MUNICIPALITY);
 			check(rows[i].type, rows[i].full, REL_CUSTODIAN, ROLE_PRISON);
+			check(rows[i].type, rows[i].full, REL_SUPERVISOR, ROLE_PROBATION);
+			check(rows[i].type, rows[i].full, REL_AUTHORITY, ROLE_COURT);
+			check(rows[i].type, rows[i].full, REL_DESK, ROLE_DESK);
+			check(rows[i].type, rows[i].full, REL_PROVIDER, ROLE_HOUSING);
 			check(rows[i].type, rows[i].full, REL_PROVIDER, ROLE_CARE);
 		}
 }
 
-static void test_small(void **state)
+static void test_small(void **fixture)
 {
-	(void)state;
+	(void)fixture;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (rows[i].small) {
 			struct seen seen = see(rows[i].type, REL_PROVIDER, ROLE_EMPLOYER);
@@ -191,9 +224,9 @@ static void test_small(void **state)
 		}
 }
 
-static void test_offer(void **state)
+static void test_offer(void **fixture)
 {
-	(void)state;
+	(void)fixture;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (rows[i].offer) {
 			struct seen seen = see(rows[i].type, REL_CANDIDATE | REL_NAMED, ROLE_CARE);
@@ -205,18 +238,38 @@ static void test_offer(void **state)
 }
 
 /* A type that nobody gave a row for schools, employers and volunteers tells them nothing. */
-static void test_nothing_by_default(void **state)
+static void test_nothing_by_default(void **fixture)
 {
-	(void)state;
+	(void)fixture;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (!rows[i].small && rows[i].full && !strstr(rows[i].type, "handover.") && !strstr(rows[i].type, "gap."))
 			check(rows[i].type, "", REL_PROVIDER, ROLE_EMPLOYER);
+}
+
+/* The table has each type of the catalogue, in its order, and says of those that reach nobody that they do. */
+static void test_complete(void **fixture)
+{
+	(void)fixture;
+	for (size_t i = 0; catalogue_row(i); i++) {
+		const struct type_row *row = catalogue_row(i);
+		bool offered = strcmp(row->name, "handover.offered") == 0 || strcmp(row->name, "case.snapshot") == 0; /* cut to the receiver: tested by scenarios */
+
+		assert_true(i < sizeof rows / sizeof *rows);
+		assert_string_equal(rows[i].type, row->name);
+		if ((rows[i].full || rows[i].small || rows[i].offer || offered) != (row->receivers != 0))
+			fail_msg("%s: who receives it, and who does by the table, differ", row->name);
+		/* Schools, employers and volunteers are providers, candidates, and those named: whatever reaches these has a row for them. */
+		if (!rows[i].small && (row->receivers & (REL_PROVIDER | TO_EMPLOYER | TO_NEED)))
+			fail_msg("%s reaches providers, and the table does not say what of it", row->name);
+	}
+	assert_null(catalogue_row(sizeof rows / sizeof *rows));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_full), cmocka_unit_test(test_small), cmocka_unit_test(test_offer), cmocka_unit_test(test_nothing_by_default),
+		cmocka_unit_test(test_complete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
