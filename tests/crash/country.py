@@ -135,8 +135,7 @@ class Country:
     def __init__(self, bin_folder, broker_program=None):
         self.folder = tempfile.mkdtemp(prefix="reentry-crash-")
         self.bin = bin_folder
-        self.real_start = time.time()
-        self.clock = f"2027-02-01T09:00:00Z@{RATE}#{int(self.real_start * 1000)}"
+        self.set_clock(START, time.time(), RATE)
         self.port = free_port()
         for name in ("keys", "run", "store"):
             os.mkdir(os.path.join(self.folder, name), 0o700)
@@ -153,7 +152,17 @@ class Country:
 
     def now(self):
         """Shown time, in seconds since 1970."""
-        return START + (time.time() - self.real_start) * RATE
+        return self.start_shown + (time.time() - self.real_start) * self.rate
+
+    def set_clock(self, shown, real, rate):
+        """For daemons that are started from now on."""
+        self.start_shown, self.real_start, self.rate = shown, int(real * 1000) / 1000, rate
+        self.clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(shown)) + f"@{rate}#{int(real * 1000)}"
+
+    def slow_down(self):
+        """Shown time goes no faster than real time any more."""
+        shown = int(self.now()) + 1
+        self.set_clock(shown, self.real_start + (shown - self.start_shown) / self.rate, 1)
 
     def write(self, name, text):
         with open(self.path(name), "w", encoding="utf-8") as f:

@@ -51,7 +51,7 @@ class Judge:
         """sequence: what the broker ended by itself, as anybody saw it; the rules go on from there."""
         found = {}
         for inbox in self.ledger.inboxes.values():
-            for sequence, seen in inbox.seen.items():
+            for sequence, seen in [*inbox.seen.items(), *(item for events in inbox.final.values() for item in events.items())]:
                 if kind_of(seen) == "handover.expired" and source_of(seen) == "broker-nl" and seen["subject"] in self.by_case:
                     event = found[sequence] = Event("broker-nl", seen["subject"], "handover.expired", seen["data"], seen["id"])
                     event.sequence = sequence
@@ -167,10 +167,10 @@ class Judge:
             self.wrong("lost" if not found else "twice", f"{agency}: {name}: {len(found)} {kind} after {event}: {found}")
 
     def offers(self, name, case):
-        """One that was declined may have been answered before its acknowledgement was counted: then there is nothing left to acknowledge."""
+        """One that was declined, or expired (an urgent one does within two shown hours), may have ended before its acknowledgement was counted: then there is nothing left to acknowledge."""
         for offerer, handover, event in case.made_offers:
             found = [s for s, e in self.seen(offerer, name).items() if kind_of(e) == "handover.delivered" and e.get("causationid") == event.id]
-            if len(found) != 1 and (found or event not in case.declined):
+            if len(found) != 1 and (found or event not in case.ended):
                 self.wrong("lost" if not found else "twice", f"{offerer}: {len(found)} handover.delivered of {event}: {found}")
 
     # --- deadlines

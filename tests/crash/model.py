@@ -32,7 +32,7 @@ class Case:
         self.copies = []           # (sequence, agency, event): who had to get it
         self.losses, self.gains = [], []       # (sequence, agency, event that did it)
         self.made_offers = []      # (offerer, handover, event)
-        self.declined = []         # events of made_offers
+        self.ended = []            # events of made_offers that were declined or expired
         self.versions = []         # (sequence, event) of the release date
         self.recorded = None       # the event
         self.started = None
@@ -90,12 +90,13 @@ class Case:
 
     def on_handover_declined(self, event, data):
         taker = self.offers[data["handover"]][1]
-        self.declined += [e for _, h, e in self.made_offers if h == data["handover"]]
+        self.ended += [e for _, h, e in self.made_offers if h == data["handover"]]
         if taker not in self.relations():
             self.losses.append((event.sequence, taker, event))
 
     def on_handover_expired(self, event, data):
         taker = self.offers.get(data["handover"], (None, None))[1]
+        self.ended += [e for _, h, e in self.made_offers if h == data["handover"]]
         if taker is not None and taker not in self.relations():
             self.losses.append((event.sequence, taker, event))
 
