@@ -118,7 +118,7 @@ static void show_gaps(struct cli *cli, const struct object *page)
 		if (i == 0)
 			title(cli, T_GAPS);
 		columns_cell(&columns, RED, "  %s", word(cli, need != NULL ? need : ""));
-		columns_cell(&columns, PLAIN, "%s", nights >= 0 ? say(cli, T_GAP_NIGHTS, number(cli, nights), NULL) : text_of(cli, T_GAP_NOT_ARRANGED));
+		columns_cell(&columns, PLAIN, "%s", nights == 1 ? text_of(cli, T_GAP_ONE_NIGHT) : nights > 1 ? say(cli, T_GAP_NIGHTS, number(cli, nights), NULL) : text_of(cli, T_GAP_NOT_ARRANGED));
 	}
 	columns_print(&columns, stdout);
 }

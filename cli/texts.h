@@ -89,6 +89,7 @@
 	TEXT(FROM_DATE, "from %", "vanaf %") \
 	TEXT(UNTIL_DATE, "until %", "tot %") \
 	TEXT(GAP_NIGHTS, "% nights after the release", "% nachten na de vrijlating") \
+	TEXT(GAP_ONE_NIGHT, "1 night after the release", "1 nacht na de vrijlating") \
 	TEXT(GAP_NOT_ARRANGED, "not arranged", "niet geregeld") \
 	TEXT(DECIDE_BY, "decide by %", "besluit voor %") \
 	TEXT(STARTS_ON, "starts %", "begint %") \
