@@ -108,8 +108,6 @@ void countdown_begin(struct rules_run *run, bool start)
 			due[n++] = policy->milestones[i];
 	if (n)
 		notice(run, start, due, n);
-	if (!start && policy_notice(policy, date - policy->gap_milestone_urgent) <= run->now)
-		handovers_escalate(run);
 }
 
 /* All milestones that are due by now fire as one notice: after a time in which the broker was down there may be several. */

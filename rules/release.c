@@ -115,6 +115,9 @@ APPLY(react_release_date)
 	if (release_counts(c))
 		countdown_begin(run, false);
 	handovers_release_changed(run, c->has_old_release_date, c->old_release_date);
+	/* Milestone 2 of this version lies behind: also what its date has just put in RECONFIRM. */
+	if (release_counts(c) && milestone_passed(run, run->policy->gap_milestone_urgent))
+		handovers_escalate(run);
 }
 
 void fired_still_unknown(struct rules_run *run, const Reentry__Timer *timer)

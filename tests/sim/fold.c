@@ -211,7 +211,7 @@ FOLD(fold_date)
 		return;
 	c->to_release.expect = milestones_due(s, c->date, r->at);
 	if (notice_at(s, c->date - (civil_date)s->policy->gap_milestone_urgent) <= r->at)
-		c->must_escalate = unresolved(c);
+		c->escalate_now = true;
 }
 
 FOLD(fold_unknown)

@@ -26,6 +26,7 @@ static void decision_begin(struct sim *s, struct m_case *c, uint64_t position, m
 	c->decided_at = at;
 	c->ended = c->snapshots = c->regained = 0;
 	c->published = 0;
+	c->escalate_now = false;
 	c->must_escalate = c->escalated = c->must_report = c->reported = 0;
 	c->dates_changed = false;
 	c->expect_next = -1;
@@ -137,6 +138,8 @@ void decision_end(struct sim *s, struct m_case *c)
 	for (size_t i = 0; c->closed && i < c->n_handovers; i++)
 		if (is_open(&c->handovers[i]))
 			violated(s, "closed", "%s is closed and %s is open", c->ref, c->handovers[i].ref);
+	if (c->escalate_now)
+		c->must_escalate = unresolved(c);
 	if (c->must_escalate != c->escalated || c->must_report != c->reported)
 		violated(s, "escalated", "%s: handovers %x were escalated at milestone 2, should be %x; starts not reported %x, should be %x", c->ref, c->escalated, c->must_escalate, c->reported, c->must_report);
 	if (c->expect_next >= 0)

@@ -111,6 +111,7 @@ struct m_case {
 	agents ended, snapshots, regained;
 	uint32_t published;                             /* needs that it touched */
 	bool dates_changed, expect_confirm, expect_retract;
+	bool escalate_now;                              /* a date came that milestone 2 of lies behind: what is unresolved after it */
 	uint32_t must_escalate, escalated, must_report, reported;   /* bits of handovers: milestone 2; a start that was not reported */
 	int expect_next;                                /* handover that was declined or expired: an offer or unplaced follows; -1 */
 	agents has_told_date;
