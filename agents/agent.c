@@ -64,7 +64,7 @@ void agent_reload(struct agent *agent)
 	agent->config_arena = arena;
 	agent->config = config;
 	log_info("reload=done file=%s", agent->config_path);
-	link_reload(agent);
+	link_reload(agent, "the configuration was read again");
 }
 
 static void on_signal(void *context, int signal)
@@ -107,6 +107,12 @@ static int open_store(struct agent *agent, struct err *err)
 		r = outbox_open(agent, err);
 	if (r == OK)
 		r = inbox_open(agent, err);
+	if (r == OK)
+		r = witness_open(agent, err);
+	if (r == OK && agent->config.agent.log_key != NULL && access(agent->config.agent.log_key, R_OK) == 0)
+		r = witness_key(agent, err);
+	if (r == OK)
+		r = epoch_open(agent, err);
 	if (r == OK)
 		r = spool_open(agent, err);
 	if (r == OK)
@@ -158,6 +164,7 @@ void agent_close(struct agent *agent)
 	exec_close(agent);
 	spool_close(agent);
 	outbox_close(agent);
+	witness_close(agent);
 	turn_close(agent);
 	store_close(&agent->store);
 	loop_free(agent->loop);

@@ -17,6 +17,8 @@
 #include "lib/err.h"
 #include "lib/json.h"
 #include "lib/loop.h"
+#include "lib/note.h"
+#include "lib/tree.h"
 #include "lib/wire.h"
 #include "proto/agent.pb-c.h"
 
@@ -40,6 +42,7 @@ struct agent_config {
 		char *id;
 		struct conf_strings broker;    /* endpoints, tried in turn */
 		char *broker_key, *key;        /* paths: NAME.pub of the broker, NAME.key of our own */
+		char *log_key;                 /* path: NAME.pub of the log; NULL: checkpoints are compared, and neither verified nor cosigned */
 		char *store, *control, *lang;
 		int64_t keep;                  /* ms that what was sent is kept with its receipt */
 		int64_t size_max;              /* bytes of the store's sparse map */
@@ -96,6 +99,7 @@ enum table {
 	TABLE_COPIES,    /* s(subject) q(sequence) → file name in out/ */
 	TABLE_FILES,     /* m(hash of name and content) → AgentFile: files that the spool has begun */
 	TABLE_PURGES,    /* s(subject) → AgentPurge */
+	TABLE_LOST,      /* s(subject) s(publisher) s(event id) → q(number in INBOX): came under a sequence that the broker has lost */
 	TABLE_COUNT,
 };
 enum { OPEN_URGENT = 1, OPEN_OVERDUE = 2 };  /* OVERDUE: the broker's word that something of ours was not received */
@@ -165,6 +169,7 @@ struct outbox {
 	uint64_t durable;               /* entries up to this one are on disk and may be sent */
 	uint64_t turn_first;            /* first entry of this turn; 0: none */
 	uint64_t pending, refused;      /* in the tables, for status */
+	uint64_t reached;               /* highest sequence in a receipt, about */
 	struct outbox_waiter *waiters; size_t first, n_waiters, room;  /* sorted by number, from `first` on */
 	/* of this session with the broker */
 	uint64_t sent;                  /* highest number sent; 0: none */
@@ -213,7 +218,8 @@ void outbox_watch(struct agent *agent);                   /* now and then: were 
 
 struct inbox {
 	uint64_t open;                  /* not done; for status */
-	uint64_t last;                  /* highest sequence */
+	uint64_t last;                  /* highest sequence of the present epoch */
+	uint64_t lost;                  /* in TABLE_LOST */
 };
 int inbox_open(struct agent *agent, struct err *err);
 /* Stores what is new, queues it for the adapters, starts the purge it asks for; acknowledges after the commit. */
@@ -303,6 +309,43 @@ int links_number(struct agent *agent, struct db_txn *txn, const char *subject, s
 /* A case reference or one of our numbers → the case reference (what is no number is taken for a reference). */
 const char *links_subject(struct agent *agent, struct db_txn *txn, const char *name, struct arena *arena);
 
+/* --- witness.c: the checkpoints of the broker's log (docs/audit.md) -------------------------------------------------- */
+
+struct witness {
+	bool has_key;
+	struct note_key log;            /* what checkpoints must be signed with */
+	char origin[NOTE_NAME_MAX + 1]; /* of the log; "" while it is not known */
+	struct tree_head head;          /* the last checkpoint; size 0: none yet */
+	uint64_t epoch;                 /* of the log, as this agent goes along with it; 0: not known yet */
+	uint64_t horizon;               /* up to which sequence the broker has a backup */
+	bool cosigned;                  /* in this session */
+	char *new_epoch;                /* a record of a new epoch that the broker showed and nobody has accepted; owned, may be NULL */
+};
+int witness_open(struct agent *agent, struct err *err);
+void witness_close(struct agent *agent);
+int witness_key(struct agent *agent, struct err *err);     /* reads agent.log_key again */
+/* In this turn: verifies, keeps and cosigns. ERR_DENIED, ERR_INVALID: what the broker shows is not the log that this agency was shown; err says what it is. Nothing is changed then. */
+int witness_welcome(struct agent *agent, const Reentry__Welcome *welcome, struct err *err);
+int witness_take(struct agent *agent, const Reentry__Checkpoint *checkpoint, struct err *err);
+void witness_horizon(struct agent *agent, uint64_t horizon);
+
+/* --- epoch.c: the log goes on after its end was lost (lib/epoch.h) ---------------------------------------------------- */
+
+/* The highest sequence that the broker ever gave us in the present epoch, in a receipt or a delivery. */
+uint64_t epoch_reached(const struct agent *agent);
+/* The broker is in another epoch than we are. OK: nothing that we were shown is lost, or it was accepted; we are in it from now on. ERR_DENIED: our administrator has to accept it. */
+int epoch_follow(struct agent *agent, const Reentry__Welcome *welcome, struct err *err);
+int epoch_open(struct agent *agent, struct err *err);      /* finishes what a crash interrupted */
+/* Our administrator accepts the new epoch that this record begins: what is lost is offered again. ERR_DENIED (not signed by the log, another history), ERR_INVALID, ERR_BUSY. */
+int epoch_accept(struct agent *agent, const char *note, struct err *err);
+/* In the turn of a delivery under a new sequence: it is an event that came before the loss, and has its new sequence now. ERR_NOTFOUND: it is not. */
+int epoch_match(struct agent *agent, const Reentry__Delivery *delivery, const Reentry__Event *event);
+/* Whether a backup of the broker's covers what was receipted for this entry of `sent`, or the broker tells of none. */
+bool epoch_covered(struct agent *agent, uint64_t number, const Reentry__AgentEntry *entry);
+void epoch_forget(struct agent *agent, const char *subject);   /* a purge */
+void epoch_show(struct agent *agent, const char *note);        /* keeps a record that waits for acceptance, for status */
+void epoch_status(const struct agent *agent, struct buf *out);
+
 /* --- link.c: the conversation with the broker (proto/wire.proto) -------------------------------------------------- */
 
 enum link_state { LINK_DOWN, LINK_HELLO, LINK_UP };
@@ -312,11 +355,11 @@ struct link {
 	enum link_state state;
 	moment since;                   /* of the state */
 	char reason[512];               /* why it is not up, for people */
+	bool alarm;                     /* it is not up because the log is not the one that we were shown */
 	size_t endpoint;                /* index in config.agent.broker */
 	unsigned failures;              /* in a row, at this endpoint */
 	uint64_t session;
 	/* as the broker's Welcome said */
-	uint64_t epoch;
 	uint32_t window, frame_max, heartbeat_ms;
 	char broker[64];
 	int64_t heard_at;               /* monotonic ms of the last frame */
@@ -326,6 +369,7 @@ struct link {
 	uint64_t *acks; size_t n_acks, acks_room;
 };
 #define LINK_REFUSED_MS 60000          /* pause after the broker said that it will not have us */
+#define LINK_HELD_MS 5000              /* while its operator is at work */
 #define LINK_BEAT_MS 10000             /* until the broker says how often */
 #define LINK_SILENT_BEATS 3
 #define LINK_FRAME_MAX ((int64_t)4 << 20)
@@ -335,7 +379,8 @@ void link_close(struct agent *agent);
 int link_send(struct agent *agent, const Reentry__Frame *frame);
 void link_ack(struct agent *agent, uint64_t sequence);    /* goes out after the commit of this turn */
 bool link_up(const struct agent *agent);
-void link_reload(struct agent *agent);                    /* other endpoints or keys: connects anew */
+void link_leave(struct agent *agent);
+void link_reload(struct agent *agent, const char *why);   /* other endpoints or keys: connects anew */
 const char *link_state_name(const struct agent *agent);   /* "up", "connecting", "down" */
 
 /* --- request.c, query.c, publish.c, answers.c: the control socket ------------------------------------------------- */
@@ -385,7 +430,7 @@ void request_buf(struct request *request, struct buf *line);   /* the same; ends
 void request_end(struct request *request, const char *code, const char *detail);
 request_fn request_publish;         /* publish.c */
 request_fn request_query;           /* query.c */
-request_fn request_inbox, request_done, request_status, request_link, request_resolve, request_handover, request_receipts, request_retry; /* answers.c */
+request_fn request_inbox, request_done, request_status, request_link, request_resolve, request_handover, request_receipts, request_retry, request_accept_epoch; /* answers.c */
 
 /* --- adapters/: the agency's own systems ---------------------------------------------------------------------------- */
 
@@ -394,11 +439,13 @@ int spool_open(struct agent *agent, struct err *err);          /* OK without `sp
 void spool_close(struct agent *agent);
 /* In the turn in which it arrived: a copy of it is owed. */
 void spool_queue(struct agent *agent, const Reentry__Delivery *delivery, const Reentry__Event *event);
+void spool_settle(struct agent *agent);                        /* nothing is being written when it returns */
 void spool_purge(struct agent *agent, const char *subject);    /* deletes the copies in out/ */
 void spool_status(struct agent *agent, struct buf *out);       /* ",\"spool\":{…}", or nothing */
 struct exec;
 int exec_open(struct agent *agent, struct err *err);
 void exec_close(struct agent *agent);
+bool exec_busy(const struct agent *agent);                     /* a command is running */
 void exec_queue(struct agent *agent, uint64_t sequence, const char *subject);
 int exec_retry(struct agent *agent, uint64_t sequence);        /* one that was given up; ERR_NOTFOUND */
 void exec_done(struct agent *agent, uint64_t sequence);        /* a person has dealt with one that was given up */
@@ -417,6 +464,7 @@ struct agent {
 	struct turn turn;
 	struct outbox outbox;
 	struct inbox inbox;
+	struct witness witness;
 	struct link link;
 	struct requests requests;
 	struct spool *spool;

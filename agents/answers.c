@@ -242,6 +242,30 @@ void request_link(struct request *request, const struct request_input *input, st
 	turn_after(agent, committed, request, 0);
 }
 
+/* The administrator's word, after he has spoken with the broker's operator. */
+void request_accept_epoch(struct request *request, const struct request_input *input, struct arena *arena)
+{
+	const char *note = input_text(input, "note");
+	struct agent *agent = request->agent;
+	struct err err;
+	(void)arena;
+	if (note == NULL) {
+		request_end(request, "malformed", "note: the record of the new epoch");
+		return;
+	}
+	if (epoch_accept(agent, note, &err) != OK) {
+		request_end(request, "refused", err.text);
+		return;
+	}
+	struct buf line;
+	buf_init(&line);
+	(void)buf_printf(&line, "{\"epoch\":%llu,\"offered\":%llu,\"lost\":%llu}", (unsigned long long)agent->witness.epoch, (unsigned long long)agent->outbox.pending,
+	                 (unsigned long long)agent->inbox.lost); /* the buffer remembers its error */
+	request_buf(request, &line);
+	buf_release(&line);
+	request_end(request, NULL, NULL);
+}
+
 /* --- looking up -------------------------------------------------------------------------------------------------------------- */
 
 void request_resolve(struct request *request, const struct request_input *input, struct arena *arena)
@@ -395,6 +419,9 @@ void request_status(struct request *request, const struct request_input *input, 
 		(void)buf_text(&out, ",\"why\":");
 		(void)json_string(&out, link->reason);
 	}
+	if (link->alarm)
+		(void)buf_text(&out, ",\"alarm\":true");
+	epoch_status(agent, &out);
 	(void)buf_printf(&out, ",\"outbox\":{\"waiting\":%llu,\"refused\":%llu", (unsigned long long)agent->outbox.pending, (unsigned long long)agent->outbox.refused);
 	write_oldest(agent, &out);
 	(void)buf_text(&out, "}");

@@ -12,11 +12,13 @@ static const struct conf_row agent_rows[] = {
 	 .help = "Endpoints of the broker (\"tcp://host:port\"), tried in turn."},
 	{.name = "broker_key", .type = CONF_PATH, .offset = AT(broker_key), .help = "The broker's public key file (NAME.pub)."},
 	{.name = "key", .type = CONF_PATH, .offset = AT(key), .help = "This agency's key file (NAME.key, 0600), made with: reentry keygen."},
+	{.name = "log_key", .type = CONF_PATH, .offset = AT(log_key), .fallback = "",
+	 .help = "Public key file of the broker's log (NAME.pub): its checkpoints are verified with it, and cosigned. Left out: they are only compared with each other."},
 	{.name = "store", .type = CONF_PATH, .offset = AT(store), .help = "Folder of the outbox and inbox; on a local disk, used by this agent alone."},
 	{.name = "control", .type = CONF_PATH, .offset = AT(control), .help = "Unix socket that the reentry command talks to; its permissions protect it."},
 	{.name = "lang", .type = CONF_STRING, .offset = AT(lang), .fallback = "en", .help = "Language of the reentry command for people: \"en\" or \"nl\"."},
 	{.name = "keep", .type = CONF_DURATION, .offset = AT(keep), .fallback = "400d", .min = 86400000, .max = INT64_C(86400000) * 36500,
-	 .help = "How long what was sent is kept with its receipt."},
+	 .help = "How long what was sent is kept with its receipt; up to twice as long while no backup of the broker covers it."},
 	{.name = "size_max", .type = CONF_SIZE, .offset = AT(size_max), .fallback = "16GiB", .min = INT64_C(16) << 20, .max = INT64_C(1) << 44,
 	 .help = "Upper bound of the store; takes no room until it is used."},
 	{0},
@@ -90,6 +92,8 @@ int agent_config_check_keys(const struct agent_config *config, struct err *err)
 	int r = key_read_public(config->agent.broker_key, &pair, err);
 	if (r == OK)
 		r = key_read_secret(config->agent.key, &pair, err);
+	if (r == OK && config->agent.log_key != NULL)
+		r = key_read_public(config->agent.log_key, &pair, err);
 	crypt_wipe(&pair, sizeof pair);
 	return r;
 }

@@ -22,15 +22,10 @@ int inbox_open(struct agent *agent, struct err *err)
 {
 	struct inbox *inbox = &agent->inbox;
 	struct db_txn txn;
-	struct db_value key, value;
 	*inbox = (struct inbox){0};
 	int r = turn_read(agent, &txn);
 	if (r == OK)
 		r = db_count(&txn, TABLE_OPEN, &inbox->open);
-	if (r == OK)
-		r = db_last(&txn, TABLE_INBOX, &key, &value);
-	if (r == OK && !number_read(key, &inbox->last))
-		r = ERR_CORRUPT;
 	db_abort(&txn);
 	return r == OK || r == ERR_NOTFOUND ? OK : err_set(err, r, "%s: the inbox cannot be read: %s", agent->config.agent.store, err_text(r));
 }
@@ -87,6 +82,11 @@ static int store_one(struct agent *agent, const Reentry__Delivery *delivery)
 		return ERR_INVALID;
 	bool ending = purge_is_due(delivery, event);
 	bool report = strcmp(event->type, "erasure.due") == 0;
+	if (!ending && agent->inbox.lost > 0) {
+		int r = epoch_match(agent, delivery, event);
+		if (r != ERR_NOTFOUND)
+			return r;
+	}
 	int r = ending ? purge_case(agent, event->subject, report, event->id) : OK;
 	if (r == OK)
 		r = put_entry(agent, delivery, event, ending);

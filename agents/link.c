@@ -8,7 +8,7 @@
 #include "lib/log.h"
 #include "lib/pb.h"
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define CATALOGUE_VERSION 1
 
 bool link_up(const struct agent *agent)
@@ -93,17 +93,34 @@ void link_ack(struct agent *agent, uint64_t sequence)
 
 /* --- what the broker says ---------------------------------------------------------------------------------------------- */
 
-static void keep_checkpoint(struct agent *agent, const Reentry__Checkpoint *checkpoint)
+void link_leave(struct agent *agent)
 {
-	struct db_txn *txn = turn_txn(agent);
-	struct db_value known;
-	if (checkpoint == NULL || checkpoint->note == NULL)
-		return;
-	size_t n = strlen(checkpoint->note);
-	if (store_meta_get(txn, "checkpoint", &known) == OK && known.n == n && memcmp(known.bytes, checkpoint->note, n) == 0)
-		return;
-	(void)store_meta_put(txn, "checkpoint", checkpoint->note, n); /* remembered by the transaction */
+	struct link *link = &agent->link;
+	wire_client_free(link->client);
+	link->client = NULL;
+	loop_timer_stop(agent->loop, &link->beat);
+	requests_link_down(agent);
 }
+
+/* Only a person can change it: tried again seldom. */
+static void pause_link(struct agent *agent, int64_t ms)
+{
+	struct link *link = &agent->link;
+	link_leave(agent);
+	(void)loop_timer_set(agent->loop, &link->retry, ms + (int64_t)(link->session % (uint64_t)(ms / 2))); /* see on_welcome */
+}
+
+/* What the broker shows is not the log that we were shown: nothing goes to it, and nothing is taken from it. */
+static void refuse(struct agent *agent, const struct err *err)
+{
+	char text[sizeof agent->link.reason];
+	(void)snprintf(text, sizeof text, "the broker shows %.480s", err->text); /* cut to fit */
+	log_error("log=refused broker=%s why=\"%s\" effect=\"nothing is sent or taken in\"", endpoint(agent), text);
+	set_state(agent, LINK_DOWN, text);
+	agent->link.alarm = true;
+	pause_link(agent, LINK_REFUSED_MS);
+}
+
 
 static void say_hello(struct agent *agent)
 {
@@ -136,14 +153,18 @@ static void on_welcome(struct agent *agent, const Reentry__Frame *frame)
 {
 	struct link *link = &agent->link;
 	const Reentry__Welcome *welcome = frame->welcome;
+	struct err err;
+	if (witness_welcome(agent, welcome, &err) != OK) {
+		refuse(agent, &err);
+		return;
+	}
+	link->alarm = false;
 	(void)snprintf(link->broker, sizeof link->broker, "%s", welcome->broker != NULL ? welcome->broker : ""); /* cut to fit */
-	link->epoch = welcome->epoch;
 	link->window = welcome->window > 0 ? welcome->window : 1;
 	link->frame_max = welcome->frame_max > 0 && welcome->frame_max < LINK_FRAME_MAX ? welcome->frame_max : (uint32_t)LINK_FRAME_MAX;
 	link->heartbeat_ms = welcome->heartbeat_ms > 0 ? welcome->heartbeat_ms : LINK_BEAT_MS;
 	link->failures = 0;
 	wire_client_settled(link->client);
-	keep_checkpoint(agent, welcome->checkpoint);
 	set_state(agent, LINK_UP, "");
 	(void)loop_timer_set(agent->loop, &link->beat, link->heartbeat_ms); /* fails at a bound that our few timers never reach */
 	outbox_link_up(agent);
@@ -152,7 +173,15 @@ static void on_welcome(struct agent *agent, const Reentry__Frame *frame)
 static void on_receipts(struct agent *agent, const Reentry__Frame *frame) { outbox_receipts(agent, frame->receipts); }
 static void on_deliver(struct agent *agent, const Reentry__Frame *frame) { inbox_deliver(agent, frame->deliver); }
 static void on_answer(struct agent *agent, const Reentry__Frame *frame) { requests_answer(agent, frame->answer); }
-static void on_checkpoint(struct agent *agent, const Reentry__Frame *frame) { keep_checkpoint(agent, frame->checkpoint); }
+
+static void on_checkpoint(struct agent *agent, const Reentry__Frame *frame)
+{
+	struct err err;
+	if (witness_take(agent, frame->checkpoint, &err) != OK)
+		refuse(agent, &err);
+	else
+		witness_horizon(agent, frame->checkpoint->horizon);
+}
 
 static void on_ping(struct agent *agent, const Reentry__Frame *frame)
 {
@@ -166,24 +195,17 @@ static void on_ping(struct agent *agent, const Reentry__Frame *frame)
 	(void)link_send(agent, &answer); /* a lost one is a heartbeat missed */
 }
 
-static void leave(struct agent *agent)
-{
-	struct link *link = &agent->link;
-	wire_client_free(link->client);
-	link->client = NULL;
-	loop_timer_stop(agent->loop, &link->beat);
-	requests_link_down(agent);
-}
-
-/* pause: the broker will not have us, and will not soon; only an administrator can change that. */
-static const struct bye { const char *reason, *text; bool pause; } byes[] = {
-	{"unknown-agency", "the broker does not know this agency: its operator must add it, with this agent's public key", true},
-	{"wrong-agency", "the broker knows our key as another agency's: check agent.id and agent.key", true},
-	{"protocol", "the broker speaks another version of the protocol: update this agent", true},
-	{"replaced", "another agent with our key has taken over: stop one of the two", true},
-	{"malformed", "the broker could not read what we sent: please report this", true},
-	{"shutdown", "the broker is stopping", false},
-	{"busy", "the broker has no room for another session", false},
+/* pause_ms: the broker will not have us, and only a person can change that. */
+static const struct bye { const char *reason, *text; int64_t pause_ms; } byes[] = {
+	{"unknown-agency", "the broker does not know this agency: its operator must add it, with this agent's public key", LINK_REFUSED_MS},
+	{"wrong-agency", "the broker knows our key as another agency's: check agent.id and agent.key", LINK_REFUSED_MS},
+	{"protocol", "the broker speaks another version of the protocol: update this agent", LINK_REFUSED_MS},
+	{"replaced", "another agent with our key has taken over: stop one of the two", LINK_REFUSED_MS},
+	{"malformed", "the broker could not read what we sent: please report this", LINK_REFUSED_MS},
+	{"held", "the broker's log was restored or rolled back: its operator has to begin a new epoch", LINK_HELD_MS},
+	{"new-epoch", "the broker's log goes on in a new epoch, and lacks what this agency was shown: ask its operator for the record of it, then: reentry accept-epoch FILE", LINK_REFUSED_MS},
+	{"shutdown", "the broker is stopping", 0},
+	{"busy", "the broker has no room for another session", 0},
 };
 
 static void on_bye(struct agent *agent, const Reentry__Frame *frame)
@@ -200,14 +222,18 @@ static void on_bye(struct agent *agent, const Reentry__Frame *frame)
 		bye = strcmp(byes[i].reason, reason) == 0 ? &byes[i] : NULL;
 	char text[sizeof link->reason];
 	(void)snprintf(text, sizeof text, "%s%s%s", bye != NULL ? bye->text : reason, detail[0] != '\0' ? ": " : "", detail); /* cut to fit */
+	if (strcmp(reason, "new-epoch") == 0 || strcmp(reason, "held") == 0) {
+		epoch_show(agent, frame->bye->new_epoch);
+		link->alarm = true;
+		log_error("log=refused broker=%s why=\"%s\"", endpoint(agent), text);
+	}
 	set_state(agent, LINK_DOWN, text);
-	if (bye == NULL || !bye->pause) {
+	if (bye == NULL || bye->pause_ms == 0) {
 		requests_link_down(agent);
 		wire_client_again(link->client);
 		return;
 	}
-	leave(agent);
-	(void)loop_timer_set(agent->loop, &link->retry, LINK_REFUSED_MS + (int64_t)(link->session % (LINK_REFUSED_MS / 2))); /* see on_welcome */
+	pause_link(agent, bye->pause_ms);
 }
 
 static const struct { size_t offset; void (*handle)(struct agent *agent, const Reentry__Frame *frame); bool before_welcome; } frames[] = {
@@ -283,7 +309,9 @@ static int try_connect(struct agent *agent, struct err *err)
 	static const struct wire_handlers handlers = {on_up, on_down, on_message};
 	struct wire_client_options options = {.endpoint = endpoint(agent)};
 	struct key_pair broker, own;
-	int r = key_read_public(agent->config.agent.broker_key, &broker, err);
+	int r = witness_key(agent, err);
+	if (r == OK)
+		r = key_read_public(agent->config.agent.broker_key, &broker, err);
 	if (r == OK)
 		r = key_read_secret(agent->config.agent.key, &own, err);
 	if (r != OK)
@@ -327,13 +355,16 @@ static void on_beat(void *context)
 	(void)loop_timer_set(agent->loop, &link->beat, beat); /* see on_welcome */
 }
 
-void link_reload(struct agent *agent)
+void link_reload(struct agent *agent, const char *why)
 {
 	struct link *link = &agent->link;
-	leave(agent);
+	if (link->wire == NULL)
+		return; /* offline */
+	link_leave(agent);
 	link->endpoint = 0;
 	link->failures = 0;
-	set_state(agent, LINK_DOWN, "the configuration was read again");
+	link->alarm = false;
+	set_state(agent, LINK_DOWN, why);
 	loop_timer_stop(agent->loop, &link->retry);
 	connect_broker(agent);
 }

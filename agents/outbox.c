@@ -290,7 +290,7 @@ void outbox_expire(struct agent *agent)
 		Reentry__AgentEntry *entry;
 		if (!number_read(cursor.key, &number) || entry_read(cursor.value, &agent->turn.arena, &entry) != OK || entry->subject == NULL)
 			break;
-		if (entry->receipt_at > before)
+		if (entry->receipt_at > before || (entry->receipt_at > before - agent->config.agent.keep && !epoch_covered(agent, number, entry)))
 			break;
 		if (entry->id != NULL)
 			(void)db_del(txn, TABLE_IDS, key, db_key(key, "s", entry->id)); /* remembered by the transaction */

@@ -134,6 +134,8 @@ static void tell_effect(struct agent *agent, void *context, uint64_t number, int
 	const Reentry__Receipt *receipt = context;
 	if (result != OK)
 		return; /* it is still in the outbox, and is sent again when the receipt does not come a second time */
+	if (receipt->sequence > outbox->reached)
+		outbox->reached = receipt->sequence;
 	outbox->pending--;
 	if (receipt->result == REENTRY__OUTCOME__VALUE__REFUSED) {
 		outbox->refused++;

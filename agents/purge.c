@@ -119,6 +119,7 @@ int purge_case(struct agent *agent, const char *subject, bool report, const char
 		r = case_keys_next(&agent->store.keys, subject, &generation, key);
 	crypt_wipe(key, sizeof key);
 	Reentry__AgentPurge purge = REENTRY__AGENT_PURGE__INIT;
+	epoch_forget(agent, subject);
 	for (size_t i = 0; i < n && r == OK; i++) {
 		r = forget(agent, txn, &places[i]);
 		purge.purged += places[i].table != TABLE_OUTBOX;

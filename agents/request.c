@@ -12,7 +12,7 @@
 static const struct { const char *name; request_fn *fn; } kinds[] = {
 	{"publish", request_publish}, {"inbox", request_inbox},     {"done", request_done},         {"status", request_status},
 	{"query", request_query},     {"link", request_link},       {"resolve", request_resolve},   {"handover", request_handover},
-	{"receipts", request_receipts}, {"retry", request_retry},
+	{"receipts", request_receipts}, {"retry", request_retry},             {"accept-epoch", request_accept_epoch},
 };
 
 /* --- what a request says ------------------------------------------------------------------------------------------------ */

@@ -12,6 +12,7 @@ static const char *const tables[TABLE_COUNT + 1] = {
 	[TABLE_META] = "meta",     [TABLE_OUTBOX] = "outbox", [TABLE_SENT] = "sent",   [TABLE_REFUSED] = "refused", [TABLE_IDS] = "ids",
 	[TABLE_INBOX] = "inbox",   [TABLE_OPEN] = "open",     [TABLE_CASES] = "cases", [TABLE_LINKS] = "links",     [TABLE_NUMBERS] = "numbers",
 	[TABLE_OUT] = "out",       [TABLE_EXEC] = "exec",     [TABLE_COPIES] = "copies", [TABLE_FILES] = "files",   [TABLE_PURGES] = "purges",
+	[TABLE_LOST] = "lost",
 };
 /* Receipts, acknowledgements and purges still find room when nothing new is taken in any more. */
 #define STORE_RESERVE ((size_t)8 << 20)

@@ -17,7 +17,7 @@
 #include "lib/note.h"
 #include "lib/wire.h"
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define PROTOCOL_VERSION_MIN 1
 #define CATALOGUE_VERSION 1
 #define ENDPOINTS_MAX 16
@@ -47,6 +47,7 @@ struct broker {
 	struct endpoint endpoints[ENDPOINTS_MAX];
 	size_t n_endpoints;
 	int lock_fd;
+	struct backup *backup;               /* being written; NULL: none */
 
 	struct sessions sessions;
 	struct turn *turn;
@@ -167,10 +168,21 @@ void deliver_rewind(struct broker *broker, struct session *session);
 size_t deliver_frame_size(const struct session *session, const struct core_delivery *items, size_t n);
 uint8_t *deliver_frame_pack(const struct session *session, const struct core_delivery *items, size_t n, uint8_t *at);
 
+/* --- backup.c ---------------------------------------------------------------------------------------------------------------- */
+
+/* Begins a copy into dir; the call is answered at its end. ERR_BUSY: one is being written. */
+int backup_begin(struct broker *broker, struct control_call *call, const char *dir, struct err *err);
+void backup_gone(struct broker *broker, const struct control_call *call);
+void backup_end(struct broker *broker);              /* waits for it; before the core is closed */
+
 /* --- witness.c: checkpoints and cosignatures --------------------------------------------------------------------------------- */
 
 /* Puts the last checkpoint into a Welcome, proved from the one that Hello names; room lives until the Welcome is sent. */
 void witness_welcome(struct broker *broker, struct session *session, const Reentry__Hello *hello, Reentry__Welcome *welcome, Reentry__Checkpoint *room);
+/* Whether the checkpoint that Hello names keeps this session from beginning: the log contradicts it (then everything is held from now on), or lacks what a new epoch has left behind. The reason of the Bye, or NULL. */
+const char *witness_refusal(struct broker *broker, struct session *session, const Reentry__Hello *hello, const char **ret_detail);
+/* The log is not to be gone on with until an operator begins a new epoch: every session ends. */
+void broker_hold(struct broker *broker, const char *why);
 /* Signs the log as it is, in a turn of its own, and tells every agent. ERR_DENIED: no signing key. ERR_NOTFOUND: an empty log. */
 int witness_issue(struct broker *broker);
 void witness_tick(struct broker *broker);           /* when one is due */

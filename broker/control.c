@@ -19,6 +19,7 @@ struct request {
 	struct control_call *call;
 	struct arena arena;
 	struct json_member *members; size_t n;
+	bool later;                          /* it is answered when it is done */
 	struct err err;
 };
 
@@ -29,6 +30,15 @@ static const char *text_of(const struct request *request, const char *name)
 		if (!strcmp(request->members[i].name, name) && request->members[i].value.kind == JSON_STRING)
 			return request->members[i].value.text;
 	return NULL;
+}
+
+/* The member's number; `otherwise` if it is not given, or none that fits. */
+static uint64_t number_of(const struct request *request, const char *name, uint64_t otherwise)
+{
+	for (size_t i = 0; i < request->n; i++)
+		if (!strcmp(request->members[i].name, name) && request->members[i].value.kind == JSON_INT && request->members[i].value.integer >= 0)
+			return (uint64_t)request->members[i].value.integer;
+	return otherwise;
 }
 
 static int line(struct request *request, struct buf *text)
@@ -88,6 +98,11 @@ static int do_status(struct request *request)
 	(void)buf_printf(&out, "],\"agencies\":%zu,\"connected\":%zu,\"cases\":%" PRIu64 ",\"last_sequence\":%" PRIu64 ",\"epoch\":%" PRIu64,
 	                 broker->sessions.n, broker->sessions.n_up, status.cases, status.last_sequence, status.epoch);
 	write_moment(&out, "last_recorded_at", status.last_recorded_at);
+	if (core_held(broker->core)) {
+		(void)buf_text(&out, ",\"held\":");
+		(void)json_string(&out, core_held(broker->core));
+	}
+	(void)buf_printf(&out, ",\"backup_sequence\":%" PRIu64, core_horizon(broker->core));
 	(void)buf_printf(&out, ",\"store_used\":%" PRIu64 ",\"store_max\":%" PRIu64 ",\"store_full\":%s,\"clock_jumps\":%" PRIu64
 	                 ",\"cases_damaged\":%zu,\"files_open\":%u,\"files_max\":%u,\"counters\":{",
 	                 status.map_used, status.map_max, status.full || broker->no_room ? "true" : "false", status.clock_jumps, status.damaged, open, max);
@@ -161,10 +176,55 @@ static int do_backup(struct request *request)
 	rc = audit(request, "backup", dir, "started", 0);
 	if (rc)
 		return err_set(&request->err, rc, "the backup could not be recorded, so it was not begun");
-	rc = core_backup(request->broker->core, dir, &request->err);
-	if (!rc)
-		log_info("backup written dir=%s", dir);
+	rc = backup_begin(request->broker, request->call, dir, &request->err);
+	request->later = !rc;
 	return rc;
+}
+
+/* The keys apart from the log: a small copy, made at once. */
+static int do_backup_keys(struct request *request)
+{
+	const char *dir = text_of(request, "dir");
+	int rc;
+
+	if (!dir || *dir != '/' || strlen(dir) >= NAME_SIZE)
+		return err_set(&request->err, ERR_INVALID, "dir: an absolute path is needed");
+	rc = audit(request, "backup-keys", dir, "started", 0);
+	if (rc)
+		return err_set(&request->err, rc, "the backup could not be recorded, so it was not begun");
+	rc = core_backup_keys(request->broker->core, dir, &request->err);
+	if (!rc)
+		log_info("backup of the keys written dir=%s", dir);
+	return rc;
+}
+
+/* After a restore, or a roll-back that an agent has shown. */
+static int do_epoch(struct request *request)
+{
+	struct broker *broker = request->broker;
+	char who[32];
+	const struct core_new_epoch wanted = { .reason = text_of(request, "reason"), .who = who, .left = number_of(request, "from", CORE_LEFT_UNKNOWN) };
+	struct err err = { 0 };
+	struct buf out;
+	size_t erased;
+	int rc;
+
+	(void)snprintf(who, sizeof who, "uid:%lu", (unsigned long)control_uid(request->call)); /* fits */
+	rc = core_epoch(broker->core, clock_now(&broker->clock), &wanted, &request->arena, &request->err);
+	if (rc == ERR_UNSYNCED)
+		broker_die("the store", rc);
+	if (rc)
+		return rc;
+	if (control_erase_pending(broker, &erased, &err))
+		log_error("the keys of cases that were erased before could not be destroyed again yet: %s; it is tried again each minute", err.text);
+	log_info("a new epoch has begun: %s", wanted.reason);
+	broker->turn_now = true;
+	turn_schedule(broker);
+	buf_init(&out);
+	(void)buf_text(&out, "{\"note\":"); /* errors stay in out */
+	(void)json_string(&out, core_epoch_note(broker->core));
+	(void)buf_text(&out, "}");
+	return line(request, &out);
 }
 
 static int do_rebuild(struct request *request)
@@ -317,8 +377,10 @@ static int do_checkpoint(struct request *request)
 	uint64_t size;
 	const char *note;
 	struct buf out;
-	int rc = witness_issue(broker);
+	int rc = core_held(broker->core) ? ERR_BUSY : witness_issue(broker);
 
+	if (rc == ERR_BUSY)
+		return err_set(&request->err, rc, "the log is held: begin a new epoch first (reentry admin epoch)");
 	if (rc == ERR_DENIED)
 		return err_set(&request->err, rc, "there is no signing key: make one (reentry keygen) at %s and restart", broker->config->file.broker.signing_key);
 	if (!rc)
@@ -343,7 +405,7 @@ static int do_reload(struct request *request)
 static const struct { const char *name; int (*run)(struct request *); } commands[] = {
 	{ "status", do_status }, { "queues", do_queues }, { "timers", do_timers }, { "backup", do_backup },
 	{ "rebuild", do_rebuild }, { "repair", do_repair }, { "erase", do_erase }, { "resend", do_resend }, { "reload", do_reload },
-	{ "checkpoint", do_checkpoint },
+	{ "checkpoint", do_checkpoint }, { "backup-keys", do_backup_keys }, { "epoch", do_epoch },
 };
 
 static int run(struct request *request, const char *text, size_t n)
@@ -367,13 +429,19 @@ static void on_request(void *context, struct control_call *call, const char *tex
 
 	arena_init(&request.arena, 0);
 	rc = run(&request, text, n);
-	control_end(call, rc ? "refused" : NULL, rc ? request.err.text : NULL);
+	if (!request.later)
+		control_end(call, rc ? "refused" : NULL, rc ? request.err.text : NULL);
 	arena_release(&request.arena);
+}
+
+static void on_gone(void *context, struct control_call *call)
+{
+	backup_gone(context, call);
 }
 
 int control_open(struct broker *broker, struct err *err)
 {
-	const struct control_handlers handlers = { .request = on_request };
+	const struct control_handlers handlers = { .request = on_request, .gone = on_gone };
 
 	return control_new(broker->loop, broker->config->file.broker.control, 0600, &handlers, broker, &broker->control, err);
 }

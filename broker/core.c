@@ -9,7 +9,7 @@
 #include "broker/core_internal.h"
 
 const char *const core_tables[] = { "log", "tree", "meta", "ids", "agencies", "cases", "due", "queue", "related", "checkpoints", "erasures", NULL };
-const char *const key_tables[] = { "keys", NULL };
+const char *const key_tables[] = { "keys", "erased", NULL };
 _Static_assert(sizeof core_tables / sizeof *core_tables == T_COUNT + 1, "a name for each table");
 
 #define KEYS_SIZE_MAX ((size_t)16 << 30)
@@ -17,7 +17,9 @@ _Static_assert(sizeof core_tables / sizeof *core_tables == T_COUNT + 1, "a name 
 
 static int open_keys(const struct core_options *options, bool read_only, struct core *core, struct err *err)
 {
-	struct db_options keys = { .size_max = options->volatile_store ? options->size_max : KEYS_SIZE_MAX, .volatile_store = options->volatile_store, .read_only = read_only, .tables = key_tables };
+	static const char *const read_tables[] = { "keys", NULL }; /* one that was made before there were others is read too */
+	struct db_options keys = { .size_max = options->volatile_store ? options->size_max : KEYS_SIZE_MAX, .volatile_store = options->volatile_store, .read_only = read_only,
+		.tables = read_only ? read_tables : key_tables };
 	char dir[4096];
 
 	if (snprintf(dir, sizeof dir, "%s", options->keys_dir ? options->keys_dir : options->dir) >= (int)sizeof dir - 8)
@@ -72,6 +74,8 @@ static int core_load(struct core *core, struct err *err)
 		error = rebuild_resume(core);
 	if (!error)
 		error = checkpoints_load(core);
+	if (!error)
+		error = epoch_load(core);
 	if (!error)
 		error = agencies_load(core);
 	if (!error)
@@ -177,6 +181,7 @@ static void core_free(struct core *core)
 	nodes_release(core);
 	delta_close(core);
 	recent_forget(core);
+	epoch_release(core);
 	broker_config_free(core->decided);
 	arena_release(&core->arena);
 	crypt_wipe(core, sizeof *core);
@@ -459,4 +464,9 @@ int core_timers(struct core *core, size_t max, struct arena *arena, struct core_
 int core_backup(struct core *core, const char *dir, struct err *err)
 {
 	return db_copy(core->db, dir, err);
+}
+
+int core_backup_keys(struct core *core, const char *dir, struct err *err)
+{
+	return db_copy(core->keys, dir, err);
 }

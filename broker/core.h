@@ -149,6 +149,26 @@ int core_cosign(struct core *core, const struct note_key *key, const char *note,
  * otherwise replaces them (interrupted, the next core_open does it again). Each record is evolved under the policy that was on the record at its position. Nothing compared
  * derives from ciphertext or nonces. Needs scratch space beside the store, about as much as the store without its log. */
 int core_rebuild(struct core *core, bool compare, struct arena *arena, const char **ret_difference, struct err *err);
+/* A copy of the log's environment (the keys are not in it), or of the key environment. core_backup may run in another thread while turns go on. */
 int core_backup(struct core *core, const char *dir, struct err *err);
+int core_backup_keys(struct core *core, const char *dir, struct err *err);
+/* Between turns: there is a backup of everything up to that sequence. */
+int core_backed_up(struct core *core, uint64_t sequence);
+uint64_t core_horizon(const struct core *core);             /* that sequence, of the last one; 0: none */
+
+/* --- the end of the log was lost: a restore, a roll-back (docs/durability.md) ------------------------------------------------ */
+
+#define CORE_LEFT_UNKNOWN UINT64_MAX
+/* Why the log is held, or NULL. While it is, the daemon takes in, delivers and fires nothing; the core itself refuses no call. */
+const char *core_held(const struct core *core);
+/* Holds it from now on, over restarts. On an error it is held all the same, until the next start unless a further call succeeds. ERR_BUSY: within a turn nothing is written: call again after it. */
+int core_hold(struct core *core, const char *why);
+/* A copy of a store that nobody has open is held when it is opened. ret_left: its records. */
+int core_mark_restored(const char *dir, uint64_t *ret_left, struct err *err);
+/* Between turns. Ends the hold: appends the signed EPOCH record, erases again what the key environment knows to have been erased (call core_erase_run afterwards), and issues a checkpoint, in one turn.
+ * left: how much of the log is as the agencies know it; CORE_LEFT_UNKNOWN: as the hold says. ERR_INVALID (not held, no reason, left), ERR_DENIED (no signing key). */
+struct core_new_epoch { const char *reason, *who; uint64_t left; };
+int core_epoch(struct core *core, moment now, const struct core_new_epoch *wanted, struct arena *arena, struct err *err);
+const char *core_epoch_note(const struct core *core);       /* the record that began the present epoch; NULL: the log has had one only. Borrowed until the next core_epoch */
 
 #endif

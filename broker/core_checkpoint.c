@@ -3,10 +3,12 @@
  * a log that has grown by nothing but the last CHECKPOINT record is not worth another.
  * Table: size (8 bytes) → position of the record (8), its time (8), SHA-256 of these and the note (32), the note with the cosignatures that have come in since. The latest CHECKPOINTS_KEPT
  * are kept; all stay in the log. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "broker/core_internal.h"
+#include "lib/epoch.h"
 #include "lib/note.h"
 #include "lib/pb.h"
 
@@ -139,10 +141,15 @@ static int write_note(struct core *core, struct buf *note)
 	struct checkpoint checkpoint = { .size = core->tree_committed.size };
 	char name[NOTE_NAME_MAX + 1];
 	struct note_signer signer = { .name = name, .kind = NOTE_ED25519, .seed = core->signing_seed };
+	char extension[64];
 	int error;
 
 	core_origin(core, name);
 	memcpy(checkpoint.origin, name, sizeof name);
+	if (core->epoch > EPOCH_FIRST) {
+		checkpoint.extensions = extension;
+		checkpoint.extensions_n = (size_t)snprintf(extension, sizeof extension, "epoch %" PRIu64 "\n", core->epoch); /* fits */
+	}
 	tree_root(&core->tree_committed, checkpoint.root);
 	error = checkpoint_write(note, &checkpoint, NULL);
 	return error ? error : note_sign(note, &signer, NULL);
@@ -166,17 +173,12 @@ static int record_note(struct core *core, char *note)
 	return error ? error : checkpoint_project(core, core->last, core->now, note);
 }
 
-int core_checkpoint(struct core *core, struct arena *arena, const char **ret_note)
+int checkpoint_now(struct core *core, struct arena *arena, const char **ret_note)
 {
-	struct issued again;
 	struct buf note;
 	char *text;
 	int error;
 
-	if (!core->signs)
-		return ERR_DENIED;
-	if (core->tree_committed.size <= core->issued.size + (core->issued.position != 0))
-		return core->issued.size ? checkpoint_find(&core->txn, core->issued.size, arena, &again, ret_note) : ERR_NOTFOUND;
 	buf_init(&note);
 	error = write_note(core, &note);
 	text = error ? NULL : arena_strdup(arena, (const char *)note.bytes);
@@ -185,6 +187,17 @@ int core_checkpoint(struct core *core, struct arena *arena, const char **ret_not
 		error = ERR_NOMEM;
 	*ret_note = text;
 	return error ? error : record_note(core, text);
+}
+
+int core_checkpoint(struct core *core, struct arena *arena, const char **ret_note)
+{
+	struct issued again;
+
+	if (!core->signs)
+		return ERR_DENIED;
+	if (core->tree_committed.size <= core->issued.size + (core->issued.position != 0))
+		return core->issued.size ? checkpoint_find(&core->txn, core->issued.size, arena, &again, ret_note) : ERR_NOTFOUND;
+	return checkpoint_now(core, arena, ret_note);
 }
 
 /* --- stored ones ----------------------------------------------------------------------------------------------------------- */

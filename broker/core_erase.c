@@ -203,6 +203,27 @@ static int forget_indexes(struct core *core, struct loaded *it)
 	return error;
 }
 
+/* The case's last record, looked for from the end of the log; 0: it has none. */
+static int chain_end(struct core *core, const char *ref, uint64_t *ret_last)
+{
+	struct db_txn *txn = core->live ? core->live_txn : &core->txn;
+	struct arena arena;
+	int error = OK;
+
+	*ret_last = 0;
+	arena_init(&arena, 0);
+	for (uint64_t position = core->last; position && !*ret_last && !error; position--) {
+		Reentry__Header *header = NULL;
+
+		arena_reset(&arena);
+		error = log_header(txn, position, &arena, &header);
+		if (!error && header->has_previous && header->subject && strcmp(header->subject, ref) == 0)
+			*ret_last = position;
+	}
+	arena_release(&arena);
+	return error;
+}
+
 /* told: who was ever given something, or gave it; NULL in a rebuild. */
 static int forget_case(struct core *core, const char *ref, struct names *told)
 {
@@ -213,7 +234,7 @@ static int forget_case(struct core *core, const char *ref, struct names *told)
 	if (error == ERR_ERASED) {
 		error = tombstone_get(&core->txn, ref, &last);
 		if (error == ERR_NOTFOUND)
-			error = OK; /* its key was lost before; what the indexes have of it holds no content */
+			error = chain_end(core, ref, &last); /* its key was lost before: nothing tells but the headers */
 	} else if (!error && it->state) {
 		last = it->state->last;
 		error = forget_indexes(core, it);
@@ -543,6 +564,18 @@ int core_erase_confirm(struct core *core, const char *subject, const char *who, 
 	if (!error)
 		error = erase_all(core, &step, &names);
 	return error ? err_set(err, error, "the erasure could not be confirmed: %s", err_text(error)) : OK;
+}
+
+int erase_repeat(struct core *core, const char *ref, const Reentry__ErasedCase *kept)
+{
+	const struct step confirm = { .action = "confirm", .subject = ref, .who = kept->confirmed_by, .purpose = kept->order };
+	struct step order = { .action = "order", .subject = ref, .who = kept->ordered_by, .purpose = kept->order };
+	const struct names names = { .items = &ref, .n = 1 };
+	struct step again = confirm;
+	int error = append_step(core, &order, NULL);
+
+	again.order = core->last;
+	return error ? error : erase_all(core, &again, &names);
 }
 
 /* --- execution ------------------------------------------------------------------------------------------------------------------------------ */

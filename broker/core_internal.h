@@ -10,7 +10,8 @@
 /* Tables of the store; docs/durability.md tells key and value of each. */
 enum { T_LOG, T_TREE, T_META, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED, T_CHECKPOINTS, T_ERASURES, T_COUNT };
 extern const char *const core_tables[];  /* their names, NULL-terminated */
-extern const char *const key_tables[];   /* of the key environment: keys */
+enum { K_KEYS, K_ERASED };
+extern const char *const key_tables[];   /* of the key environment: keys; what was erased (core_epoch.c) */
 #define STORE_FORMAT 2            /* of what lies in these tables; format 1 becomes it with its first turn, any other is refused at open */
 #define BEHIND_TABLES (1u << T_TREE | 1u << T_IDS | 1u << T_QUEUE) /* written behind the log (core_behind.c) */
 
@@ -62,6 +63,10 @@ struct core {
 	uint8_t signing_seed[KEY_SIZE]; bool signs;
 
 	uint64_t last, epoch;         /* last position appended */
+	char *epoch_note, *new_note;  /* the record that began the epoch; that of this turn */
+	char *held; uint64_t left;    /* why the log is held, and how much of it is left */
+	bool hold_unwritten;          /* not on disk yet */
+	uint64_t horizon;             /* a backup covers it up to here */
 	uint64_t committed;
 	struct tree tree, tree_committed; /* over what is appended, and over what is committed */
 	struct issued issued, issued_committed;
@@ -145,6 +150,7 @@ size_t nodes_tile_size(uint64_t size, unsigned tier, uint64_t tile); /* bytes of
 int checkpoints_load(struct core *core);                      /* at open */
 /* What a CHECKPOINT record puts into the table, live and in a rebuild. */
 int checkpoint_project(struct core *core, uint64_t position, moment at, const char *note);
+int checkpoint_now(struct core *core, struct arena *arena, const char **ret_note); /* in a turn, however little was added */
 int checkpoint_find(struct db_txn *txn, uint64_t size, struct arena *arena, struct issued *ret_issued, const char **ret_note);
 int checkpoint_row(const struct db_value *key, const struct db_value *value, struct arena *arena, struct issued *ret_issued, const char **ret_note); /* ERR_CORRUPT */
 bool checkpoint_signed_by(const char *note, const struct note_key *key);
@@ -207,6 +213,12 @@ void delta_forget(struct core *core, const char *ref);        /* an erased case 
 int delta_settle(struct core *core);                          /* between turns: the table is complete, nothing is held */
 uint64_t delta_fresh(const struct core *core);                /* cases that the table does not have yet */
 
+/* --- core_epoch.c ---------------------------------------------------------------------------------------------------------------- */
+int epoch_load(struct core *core);                            /* at open */
+void epoch_release(struct core *core);
+int epoch_project(struct core *core, const char *note);       /* what an EPOCH record does, live and in a rebuild */
+int erased_keep(struct core *core, struct db_txn *txn, const char *ref); /* in the transaction of the key environment that deletes its keys */
+
 /* --- core_erase.c ---------------------------------------------------------------------------------------------------------------- */
 struct erasure { uint64_t ordered, confirmed, executed; };    /* positions; 0: not yet */
 int erasure_get(struct db_txn *txn, const char *ref, struct erasure *ret_erasure); /* ERR_NOTFOUND */
@@ -216,6 +228,8 @@ int tombstone_put(struct core *core, const char *ref, uint64_t last); /* last: t
 /* What an ERASE record does, live and in a rebuild. told: where to say who was ever given something; NULL in a rebuild. */
 struct erase_told { const char *const *ids; size_t n; };
 int erase_project(struct core *core, const Reentry__Header *header, const Reentry__AuditRecord *audit, struct erase_told *told);
+/* In a turn: order and confirmation as they were given before the end of the log was lost. */
+int erase_repeat(struct core *core, const char *ref, const Reentry__ErasedCase *kept);
 /* What an EVENT record does that came after the erasure of its case; index: the part of it that is behind the log. */
 int erased_event_index(struct core *core, const Reentry__Header *header, Reentry__EventRecord *event);
 int erased_event_project(struct core *core, const Reentry__Header *header, Reentry__EventRecord *event);

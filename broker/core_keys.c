@@ -177,8 +177,10 @@ int keys_destroy(struct core *core, const char *const *refs, size_t n, struct er
 
 	for (size_t i = 0; i < n && !error; i++) {
 		forget(core, refs[i]);
-		error = db_del(&txn, 0, refs[i], strlen(refs[i]));
+		error = db_del(&txn, K_KEYS, refs[i], strlen(refs[i]));
 		error = error == ERR_NOTFOUND ? OK : error;
+		if (!error)
+			error = erased_keep(core, &txn, refs[i]);
 	}
 	if (error)
 		db_abort(&txn);

@@ -91,6 +91,18 @@ static int fold_checkpoint(struct core *core, const struct core_record *record)
 	return error ? error : checkpoint_project(core, record->header->position, record->header->recorded_at, stored->note);
 }
 
+static int fold_epoch(struct core *core, const struct core_record *record)
+{
+	Reentry__EpochRecord *stored;
+	void *message = NULL;
+	int error = pb_unpack_own(&reentry__epoch_record__descriptor, record->body, record->body_n, &core->arena, &message);
+
+	stored = message;
+	if (!error && !stored->note)
+		error = ERR_CORRUPT;
+	return error ? error : epoch_project(core, stored->note);
+}
+
 static int fold_leaf(struct core *to, struct db_txn *read, uint64_t position)
 {
 	uint8_t leaf[HASH_SIZE];
@@ -153,6 +165,8 @@ static int fold(struct core *from, struct core *to, struct db_txn *read, uint64_
 		return fold_erase(to, &record);
 	case REENTRY__RECORD_KIND__VALUE__CHECKPOINT:
 		return fold_checkpoint(to, &record);
+	case REENTRY__RECORD_KIND__VALUE__EPOCH:
+		return fold_epoch(to, &record);
 	default:
 		return OK;
 	}

@@ -67,6 +67,8 @@ static void on_tick(void *context)
 	sessions_tick(broker, now);
 	deliver_tick(broker, now);
 	witness_tick(broker);
+	if (core_held(broker->core) && core_hold(broker->core, core_held(broker->core)) == ERR_UNSYNCED)
+		broker_die("the store", ERR_UNSYNCED);
 	broker->asking = true; /* whoever could not be answered for a full connection */
 	(void)loop_timer_set(broker->loop, &broker->tick, TICK_MS); /* its own place was just freed; so below */
 }
@@ -243,6 +245,8 @@ int broker_run(struct broker *broker)
 
 	(void)core_status(broker->core, &status); /* for the line below only */
 	log_info("ready broker=%s agencies=%zu last_sequence=%llu", broker->config->file.broker.id, broker->sessions.n, (unsigned long long)status.last_sequence);
+	if (core_held(broker->core))
+		log_error("held: %s; nothing is taken in, delivered or fired until an operator begins a new epoch (docs/operations.md)", core_held(broker->core));
 	(void)daemon_notify("READY=1"); /* systemd gives up on us if it does not arrive */
 	if (loop_run(broker->loop)) {
 		log_error("waiting for events failed; stopping");
@@ -262,6 +266,7 @@ void broker_close(struct broker *broker)
 	if (broker->sessions.items)
 		sessions_release(broker);
 	turn_free(broker);
+	backup_end(broker);
 	if (broker->core)
 		core_close(broker->core);
 	keyring_release(&broker->keyring);

@@ -155,7 +155,11 @@ static Reentry__Delivery *show(struct broker *broker, const struct core_record *
 	if (source)
 		memcpy(&item->source_oin, &source->oin, sizeof item->source_oin); /* the generated structs want char *; packing only reads */
 	if (!event) {
+		struct core_erasure erasure;
+
 		item->has_erased = item->erased = true;
+		if (!core_erasure(broker->core, record->header->subject, &broker->reading, &erasure) && erasure.order)
+			memcpy(&item->order, &erasure.order, sizeof item->order); /* as above */
 		return item;
 	}
 	item->has_time = event->has_time;

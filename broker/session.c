@@ -207,7 +207,8 @@ static bool session_keep(struct broker *broker, struct session *session, struct 
 
 /* --- ends --------------------------------------------------------------------------------------------------------------- */
 
-static void say_bye(struct broker *broker, const struct wire_peer *peer, const char *reason, const char *detail)
+/* new_epoch: NULL, or the record; only for who speaks protocol 2. */
+static void say_bye_with(struct broker *broker, const struct wire_peer *peer, const char *reason, const char *detail, const char *new_epoch)
 {
 	Reentry__Frame frame = REENTRY__FRAME__INIT;
 	Reentry__Bye bye = REENTRY__BYE__INIT;
@@ -217,8 +218,14 @@ static void say_bye(struct broker *broker, const struct wire_peer *peer, const c
 	(void)snprintf(detail_text, sizeof detail_text, "%s", detail ? detail : "");
 	bye.reason = reason_text;
 	bye.detail = detail ? detail_text : NULL;
+	bye.new_epoch = (char *)(uintptr_t)new_epoch;
 	frame.bye = &bye;
 	(void)net_send_to(broker, peer, &frame); /* a courtesy: who does not get it notices by silence */
+}
+
+static void say_bye(struct broker *broker, const struct wire_peer *peer, const char *reason, const char *detail)
+{
+	say_bye_with(broker, peer, reason, detail, NULL);
 }
 
 static void session_down(struct broker *broker, struct session *session)
@@ -289,9 +296,15 @@ static void welcome(struct broker *broker, struct session *session, const Reentr
 	Reentry__Checkpoint checkpoint = REENTRY__CHECKPOINT__INIT;
 	struct core_status status = { 0 };
 
-	(void)core_status(broker->core, &status); /* only the epoch is wanted; unknown is 0 */
+	(void)core_status(broker->core, &status); /* only epoch and last sequence are wanted; unknown is 0 */
 	message.has_protocol = message.has_catalogue = message.has_epoch = message.has_window = message.has_frame_max = true;
-	message.protocol = PROTOCOL_VERSION;
+	message.protocol = session->protocol;
+	if (session->protocol >= 2) {
+		message.has_last = message.has_horizon = true;
+		message.last = status.last_sequence;
+		message.horizon = core_horizon(broker->core);
+		message.new_epoch = (char *)(uintptr_t)core_epoch_note(broker->core);
+	}
 	message.catalogue = CATALOGUE_VERSION;
 	message.epoch = status.epoch;
 	message.window = (uint32_t)limits->window;
@@ -308,7 +321,7 @@ static void welcome(struct broker *broker, struct session *session, const Reentr
 }
 
 /* NULL: it may begin. */
-static const char *refusal(struct broker *broker, const struct session *session, const char *key, const Reentry__Hello *hello, const char **ret_detail)
+static const char *refusal(struct broker *broker, struct session *session, const char *key, const Reentry__Hello *hello, const char **ret_detail)
 {
 	const struct agency *by_key = keyring_find(&broker->keyring, key);
 
@@ -318,7 +331,7 @@ static const char *refusal(struct broker *broker, const struct session *session,
 		return "unknown-agency";
 	}
 	if (!hello->has_protocol || hello->protocol < PROTOCOL_VERSION_MIN || hello->protocol > PROTOCOL_VERSION) {
-		*ret_detail = "this broker speaks protocol 1";
+		*ret_detail = "this broker speaks protocols 1 and 2";
 		return "protocol";
 	}
 	if (!hello->agency || strcmp(hello->agency, session->agency->id) != 0) {
@@ -329,7 +342,7 @@ static const char *refusal(struct broker *broker, const struct session *session,
 		*ret_detail = "too many agencies are connected; try again later";
 		return "busy";
 	}
-	return NULL;
+	return witness_refusal(broker, session, hello, ret_detail);
 }
 
 static void on_hello(struct broker *broker, struct session *session, const struct wire_message *message, const char *key, const Reentry__Hello *hello)
@@ -342,7 +355,7 @@ static void on_hello(struct broker *broker, struct session *session, const struc
 		log_warn("agency=%s hello refused reason=%s", session->agency->id, reason);
 		if (session->up && wire_peer_equal(&session->peer, &message->peer))
 			session_down(broker, session);
-		say_bye(broker, &message->peer, reason, detail);
+		say_bye_with(broker, &message->peer, reason, detail, hello->protocol >= 2 ? core_epoch_note(broker->core) : NULL);
 		return;
 	}
 	if (session->up && !wire_peer_equal(&session->peer, &message->peer)) {
@@ -354,6 +367,7 @@ static void on_hello(struct broker *broker, struct session *session, const struc
 	broker->stats.hellos++;
 	broker->sessions.n_up++;
 	session->up = true;
+	session->protocol = hello->protocol;
 	session->peer = message->peer;
 	memcpy(session->key, key, sizeof session->key);
 	session->seen_at = session->up_since = now;

@@ -46,6 +46,7 @@ struct session {
 	int64_t seen_at;                 /* CLOCK_MONOTONIC ms of the last message */
 	int64_t up_since;                /* CLOCK_MONOTONIC ms */
 	bool pinged;
+	uint32_t protocol;               /* that this session speaks */
 	uint64_t generation;             /* counts up with each end: what belongs to an earlier connection is not told to a later one */
 
 	/* in */

@@ -364,7 +364,7 @@ static int take_due(struct broker *broker)
 
 void turn_schedule(struct broker *broker)
 {
-	const moment due = broker->next_due = core_next_due(broker->core), now = clock_now(&broker->clock);
+	const moment due = broker->next_due = core_held(broker->core) ? MOMENT_NONE : core_next_due(broker->core), now = clock_now(&broker->clock);
 	const double rate = broker->clock.rate > 0 ? broker->clock.rate : 1;
 	int64_t ms;
 
@@ -597,7 +597,7 @@ static void open_turn(struct broker *broker)
 
 bool turn_wanted(struct broker *broker)
 {
-	return !broker->stalled && (broker->sessions.ring_first || broker->turn_now || timers_due(broker));
+	return !broker->stalled && !core_held(broker->core) && (broker->sessions.ring_first || broker->turn_now || timers_due(broker));
 }
 
 void turn_run(struct broker *broker)

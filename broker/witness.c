@@ -1,9 +1,11 @@
 /* Checkpoints to the agents, their cosignatures to the store: each agent is a witness of the log. A checkpoint is told with the proof that the one which the
  * agent knew before is its beginning, so that nobody can be shown two histories. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/broker.h"
+#include "lib/epoch.h"
 #include "lib/log.h"
 
 /* The hashes of a consistency proof, one behind the other. Empty: nothing to prove (from 0, or to itself), or it cannot be proved. */
@@ -39,8 +41,8 @@ static bool last(struct broker *broker, struct arena *arena, uint64_t *ret_size,
 
 /* --- what an agent says that it knows ------------------------------------------------------------------------------------- */
 
-/* A checkpoint that the agent has, if our own log signed it; size 0 if not. */
-static struct tree_head known_head(struct broker *broker, const Reentry__Checkpoint *claimed)
+/* A checkpoint that the agent has, if our own log signed it; size 0 if not. ret_epoch may be NULL. */
+static struct tree_head known_head(struct broker *broker, const Reentry__Checkpoint *claimed, uint64_t *ret_epoch)
 {
 	char origin[NOTE_NAME_MAX + 1];
 	struct note_key key = { .name = origin, .kind = NOTE_ED25519 };
@@ -57,6 +59,8 @@ static struct tree_head known_head(struct broker *broker, const Reentry__Checkpo
 	    checkpoint_read(note.text, note.text_n, &checkpoint, NULL) || strcmp(checkpoint.origin, origin) != 0)
 		return head;
 	head.size = checkpoint.size;
+	if (ret_epoch)
+		*ret_epoch = epoch_of_checkpoint(&checkpoint);
 	memcpy(head.root, checkpoint.root, sizeof head.root);
 	return head;
 }
@@ -72,16 +76,77 @@ static void alarm_contradiction(struct broker *broker, const struct session *ses
 		          session->agency->id, (unsigned long long)known, held);
 }
 
+/* Whether the end of the agent's epoch was given up by a new one that an operator began: what it holds of that end contradicts nothing. */
+static bool left_behind(const struct broker *broker, uint64_t epoch, uint64_t size)
+{
+	const char *note = core_epoch_note(broker->core);
+	char origin[NOTE_NAME_MAX + 1];
+	struct note_key key = { .name = origin, .kind = NOTE_ED25519 };
+	struct epoch_record record;
+
+	if (!note)
+		return false;
+	core_origin(broker->core, origin);
+	memcpy(key.public_key, broker->log_public, sizeof key.public_key);
+	return epoch_read(note, strlen(note), &key, &record, NULL) == OK && epoch < record.new_epoch && size > epoch_left(&record, epoch);
+}
+
+void broker_hold(struct broker *broker, const char *why)
+{
+	int rc = core_hold(broker->core, why);
+
+	if (rc == ERR_UNSYNCED)
+		broker_die("the store", rc);
+	if (rc && rc != ERR_BUSY) /* within a turn: the next tick does it */
+		log_error("that the log is held could not be written down: %s; after a restart the next agent that knows shows it again", err_text(rc));
+	log_error("held: %s; nothing is taken in, delivered or fired until an operator begins a new epoch (docs/operations.md)", why);
+	for (size_t i = 0; i < broker->sessions.n; i++)
+		if (broker->sessions.items[i]->up)
+			session_end(broker, broker->sessions.items[i], "held", why);
+	turn_schedule(broker);
+}
+
+static void look_at_hello(struct broker *broker, struct session *session, const Reentry__Hello *hello, const char **ret_reason)
+{
+	uint64_t epoch = 0;
+	const struct tree_head known = known_head(broker, hello->checkpoint, &epoch);
+	struct tree_head ours;
+	char why[160];
+
+	if (!known.size || (!core_root(broker->core, known.size, &ours) && memcmp(ours.root, known.root, sizeof ours.root) == 0))
+		return;
+	if (left_behind(broker, epoch, known.size)) {
+		*ret_reason = "new-epoch";
+		return;
+	}
+	if (core_held(broker->core))
+		return; /* known already */
+	alarm_contradiction(broker, session, known.size);
+	(void)snprintf(why, sizeof why, "%s holds a signed checkpoint of %llu records that this log contradicts", session->agency->id, (unsigned long long)known.size); /* bounded */
+	broker_hold(broker, why);
+}
+
+const char *witness_refusal(struct broker *broker, struct session *session, const Reentry__Hello *hello, const char **ret_detail)
+{
+	const char *reason = NULL;
+
+	look_at_hello(broker, session, hello, &reason);
+	if (core_held(broker->core)) {
+		*ret_detail = core_held(broker->core);
+		return "held";
+	}
+	if (reason)
+		*ret_detail = "this agency was shown more than is left of the log: its administrator has to accept the new epoch";
+	return reason;
+}
+
 void witness_welcome(struct broker *broker, struct session *session, const Reentry__Hello *hello, Reentry__Welcome *welcome, Reentry__Checkpoint *room)
 {
-	const struct tree_head known = known_head(broker, hello->checkpoint);
-	struct tree_head ours;
+	const struct tree_head known = known_head(broker, hello->checkpoint, NULL);
 	uint64_t size;
 	char *note;
 
 	session->witnessed = 0;
-	if (known.size && (core_root(broker->core, known.size, &ours) || memcmp(ours.root, known.root, sizeof ours.root) != 0))
-		alarm_contradiction(broker, session, known.size);
 	if (!last(broker, &broker->reading, &size, &note))
 		return;
 	fill(broker, known.size, size, note, &broker->proof_room, room);
@@ -108,6 +173,8 @@ static void broadcast(struct broker *broker)
 		if (!session->up || session->witnessed == size)
 			continue;
 		fill(broker, session->witnessed, size, note, &broker->proof_room, &checkpoint);
+		checkpoint.has_horizon = session->protocol >= 2;
+		checkpoint.horizon = core_horizon(broker->core);
 		frame.checkpoint = &checkpoint;
 		rc = net_send(broker, session, &frame);
 		if (!rc)
@@ -141,7 +208,7 @@ void witness_tick(struct broker *broker)
 	unsigned held;
 	int rc;
 
-	if (!core_checkpoint_due(broker->core, clock_now(&broker->clock), broker->config->file.limits.checkpoint_interval))
+	if (core_held(broker->core) || !core_checkpoint_due(broker->core, clock_now(&broker->clock), broker->config->file.limits.checkpoint_interval))
 		return;
 	rc = witness_issue(broker);
 	if (rc && limiter_pass(&broker->failures, &held))

@@ -9,6 +9,7 @@
 
 /* argument: the member that the word behind the command fills; "" none. */
 static const struct request_row { const char *name, *argument; bool folder; } rows[] = {
+	{"backup-keys", "dir", true}, {"epoch", "", false},
 	{"status", "", false},  {"queues", "", false},     {"timers", "", false},      {"backup", "dir", true}, {"rebuild", "", false}, {"repair", "", false},
 	{"checkpoint", "", false}, {"resend", "agency", false}, {"erase", "case", false}, {"reload", "", false},
 };
@@ -149,26 +150,79 @@ static int put_argument(struct cli *cli, struct buf *request, const struct reque
 	return DONE;
 }
 
+/* --- a new epoch: a record for the administrators of all agencies ------------------------------------------------------------ */
+
+struct epoch_answer { const char *path; int status; };
+
+static int write_note(struct cli *cli, const char *path, const char *note)
+{
+	FILE *file = path != NULL ? fopen(path, "we") : stdout;
+	if (file == NULL)
+		return complain(cli, FAILED, "%s: cannot be made", path);
+	bool written = fputs(note, file) >= 0;
+	if (file != stdout)
+		written = fclose(file) == 0 && written;
+	return written ? DONE : complain(cli, FAILED, "%s: cannot be written", path != NULL ? path : "stdout");
+}
+
+static bool on_epoch(struct cli *cli, void *context, const char *line, size_t n)
+{
+	struct epoch_answer *answer = context;
+	struct object object;
+	const char *note = object_read(&object, line, n, &cli->shown) ? object_text(&object, "note") : NULL;
+	if (cli->json)
+		return print_line(cli, NULL, line, n);
+	if (note == NULL)
+		return true;
+	answer->status = write_note(cli, answer->path, note);
+	if (answer->status == DONE && answer->path != NULL)
+		printf("The log goes on. %s is for the administrator of each agency that was shown more than is left:\nreentry -c AGENCY.cfg accept-epoch FILE\n", answer->path);
+	return true;
+}
+
+static int ask_epoch(struct cli *cli, struct buf *request, const char *path)
+{
+	struct epoch_answer answer = {.path = path, .status = DONE};
+	char socket[PATH_MAX];
+	int status = broker_socket(cli, socket, sizeof socket);
+	if (status != DONE) {
+		buf_release(request);
+		return status;
+	}
+	status = ask_socket(cli, socket, "broker", request, -1, on_epoch, &answer);
+	return status != DONE ? status : answer.status;
+}
+
 int admin_main(struct cli *cli, int argc, char **argv)
 {
-	const char *max = NULL, *order = NULL, *confirm = NULL;
-	const struct option_row options[] = {{"max", 0, false, false, &max}, {"order", 0, false, false, &order}, {"confirm", 0, true, false, &confirm}, {0}};
+	const char *max = NULL, *order = NULL, *confirm = NULL, *reason = NULL, *from = NULL, *out = NULL, *keys = NULL;
+	const struct option_row options[] = {
+		{"max", 0, false, false, &max}, {"order", 0, false, false, &order}, {"confirm", 0, true, false, &confirm}, {"reason", 0, false, false, &reason},
+		{"from", 0, false, false, &from}, {"out", 0, false, false, &out}, {"keys", 0, false, false, &keys}, {0},
+	};
 	struct buf request;
 	int first;
 	if (!read_options(cli, argc, argv, options, &first))
 		return USAGE;
+	if (first < argc && strcmp(argv[first], "restore") == 0)
+		return argc - first == 2 ? restore_main(cli, argv[first + 1], keys) : misuse(cli, "restore takes one argument: the folder of a backup");
 	const struct request_row *row = first < argc ? find_row(argv[first]) : NULL;
 	if (row == NULL)
-		return misuse(cli, "which request? status, queues, timers, backup, rebuild, repair, checkpoint, resend, erase or reload");
+		return misuse(cli, "which request? status, queues, timers, backup, backup-keys, restore, epoch, rebuild, repair, checkpoint, resend, erase or reload");
 	if (argc - first != (row->argument[0] != '\0' ? 2 : 1))
 		return misuse(cli, "%s takes %s%s", row->name, row->argument[0] != '\0' ? "one argument: " : "no argument", row->argument);
 	if (max != NULL && (max[0] == '\0' || max[strspn(max, "0123456789")] != '\0' || strlen(max) > 9))
 		return misuse(cli, "--max: a number");
+	if (from != NULL && (from[0] == '\0' || from[strspn(from, "0123456789")] != '\0' || strlen(from) > 18))
+		return misuse(cli, "--from: how many records the log had when it was put back");
 	request_begin(&request, row->name);
 	int status = row->argument[0] != '\0' ? put_argument(cli, &request, row, argv[first + 1]) : DONE;
 	if (max != NULL)
 		request_raw(&request, "max", max);
 	request_text(&request, "order", order);
+	request_text(&request, "reason", reason);
+	if (from != NULL)
+		request_raw(&request, "from", from);
 	if (confirm != NULL)
 		request_raw(&request, "confirm", "true");
 	request_finish(&request);
@@ -176,5 +230,5 @@ int admin_main(struct cli *cli, int argc, char **argv)
 		buf_release(&request);
 		return status;
 	}
-	return send_request(cli, &request);
+	return strcmp(row->name, "epoch") == 0 ? ask_epoch(cli, &request, out) : send_request(cli, &request);
 }

@@ -23,6 +23,7 @@ static const struct conf_row agent_rows[] = {
 	{.name = "broker", .type = CONF_STRINGS, .offset = offsetof(struct values, texts), .help = ""},
 	IGNORED("broker_key", CONF_PATH, text),
 	IGNORED("key", CONF_PATH, text),
+	IGNORED("log_key", CONF_PATH, text),
 	IGNORED("store", CONF_PATH, text),
 	{.name = "keep", .type = CONF_DURATION, .offset = offsetof(struct values, number), .fallback = "1s", .help = ""},
 	{.name = "size_max", .type = CONF_SIZE, .offset = offsetof(struct values, number), .fallback = "1B", .help = ""},

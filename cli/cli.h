@@ -153,6 +153,8 @@ const char *handover_clock(struct cli *cli, const struct object *line);   /* cas
 int offers_main(struct cli *cli, int argc, char **argv);
 int replay_main(struct cli *cli, int argc, char **argv);            /* replay.c */
 int admin_main(struct cli *cli, int argc, char **argv);             /* admin.c */
+int restore_main(struct cli *cli, const char *backup, const char *keys_backup); /* restore.c; keys_backup may be NULL */
+int accept_epoch_main(struct cli *cli, int argc, char **argv);      /* accept.c */
 
 /* draft.c, publish.c: an event from what was typed; used by the handover steps as well. */
 struct draft {

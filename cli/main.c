@@ -39,7 +39,8 @@ static const char *const replay_options[] = {"--purpose TEXT", "why you look: go
 	"--as-seen-by AGENCY", "exactly what that agency was given", "--as-of T", "as things stood then", "--limit N", "so many at most", NULL};
 static const char *const link_options[] = {"CASE NUMBER", "sets it; \"\" removes it; - reads it from stdin, so that no list of processes shows it", "CASE", "shows it", NULL};
 static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
-static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live store",
+static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live log, while the broker goes on", "backup-keys DIR", "a copy of the keys, to be kept apart and a short time",
+	"restore DIR [--keys DIR]", "puts a backup in place; the broker must be stopped", "epoch --reason TEXT [--from N] [--out FILE]", "after a restore: the log goes on, with a signed record for the agencies",
 	"rebuild", "folds the log again and compares", "repair", "the same, and replaces what differs", "checkpoint", "signs one now", "resend AGENCY", "an agency that lost its store is given its cases again", "reload", "read the configuration again", NULL};
 
 static const struct command commands[] = {
@@ -64,7 +65,8 @@ static const struct command commands[] = {
 	{"receipts", receipts_main, "[--refused] [--max N]", T_HELP_RECEIPTS, receipts_options},
 	{"retry", retry_main, "SEQUENCE…", T_HELP_RETRY, NULL},
 	{"replay", replay_main, "--purpose TEXT [--from T] [--to T] [--case C] [--type TYPE] [--as-seen-by AGENCY] [--as-of T]", T_HELP_REPLAY, replay_options},
-	{"admin", admin_main, "status|queues|timers|backup DIR|rebuild|repair|checkpoint|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
+	{"accept-epoch", accept_epoch_main, "FILE|-", T_HELP_ACCEPT_EPOCH, NULL},
+	{"admin", admin_main, "status|queues|timers|backup DIR|backup-keys DIR|restore DIR|epoch|rebuild|repair|checkpoint|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
 	{"keygen", keygen_main, "DIR NAME", T_HELP_KEYGEN, NULL},
 	{"rehearse", rehearse, "-c BROKERCFG SCENARIO.jsonl", T_HELP_REHEARSE, NULL},
 };

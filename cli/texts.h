@@ -25,6 +25,8 @@
 	TEXT(HELP_CASE, "a case: dates, needs, gaps, handovers, timeline", "een zaak: datums, behoeften, gaten, overdrachten, verloop") \
 	TEXT(HELP_CASES, "your cases, by release date", "uw zaken, op datum van vrijlating") \
 	TEXT(HELP_OFFERS, "offers that wait for your answer, by deadline", "aanbod dat op uw antwoord wacht, op termijn") \
+	TEXT(HELP_ACCEPT_EPOCH, "accept that the broker's log goes on without its end", "aanvaard dat het logboek van de broker zonder zijn einde verdergaat") \
+	TEXT(EPOCH_ACCEPTED, "Accepted. %s events are offered to the broker again; %s that came from the lost end keep their place in the inbox.", "Aanvaard. %s berichten worden opnieuw aangeboden; %s uit het verloren einde houden hun plaats in de inbox.") \
 	TEXT(HELP_REPLAY, "the log, for auditors", "het logboek, voor toezichthouders") \
 	TEXT(HELP_ADMIN, "operate the broker", "beheer de broker") \
 	TEXT(HELP_REHEARSE, "play a scenario on a simulated clock", "speel een scenario op een nagebootste klok") \

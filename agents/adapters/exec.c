@@ -428,6 +428,11 @@ void exec_close(struct agent *agent)
 	agent->exec = NULL;
 }
 
+bool exec_busy(const struct agent *agent)
+{
+	return agent->exec != NULL && agent->exec->n_runs > 0;
+}
+
 void exec_status(struct agent *agent, struct buf *out)
 {
 	const struct exec *exec = agent->exec;

@@ -66,7 +66,9 @@ void spool_queue(struct agent *agent, const Reentry__Delivery *delivery, const R
 		return;
 	/* The exact type of a class C event tells of the person's health: not in a file name. */
 	bool care = delivery->has_class_ && delivery->class_ >= REENTRY__CLASS__VALUE__C;
-	int n = snprintf(name, sizeof name, "%020llu-%s.json", (unsigned long long)delivery->sequence, care ? "event" : event->type);
+	uint64_t epoch = agent->witness.epoch;
+	int n = epoch <= 1 ? snprintf(name, sizeof name, "%020llu-%s.json", (unsigned long long)delivery->sequence, care ? "event" : event->type)
+	                   : snprintf(name, sizeof name, "%020llu-%s-e%llu.json", (unsigned long long)delivery->sequence, care ? "event" : event->type, (unsigned long long)epoch);
 	/* The copy is known before it is made: a purge finds it whenever we die. Errors are remembered by the transaction. */
 	(void)db_put(txn, TABLE_COPIES, key, db_key(key, "sq", event->subject, delivery->sequence), name, (size_t)n);
 	(void)db_put(txn, TABLE_OUT, key, db_key(key, "q", delivery->sequence), name, (size_t)n);
@@ -169,6 +171,14 @@ static void on_written(void *context, int fd, unsigned events)
 		inbox_passed_on(agent, items[i].sequence);
 	}
 	spool_items_free(items, n);
+}
+
+void spool_settle(struct agent *agent)
+{
+	if (agent->spool == NULL)
+		return;
+	spool_writer_wait(agent->spool->writer);
+	on_written(agent->spool, -1, 0);
 }
 
 int spool_out_open(struct spool *spool, struct err *err)

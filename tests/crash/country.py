@@ -196,7 +196,7 @@ class Country:
     def agent(self, name, suffix=""):
         """An agent of that agency. suffix: another one, with a store of its own."""
         own = name + suffix
-        text = (f'agent = {{ id = "{name}"; broker = [ "{self.endpoint_for(name)}" ]; broker_key = "keys/broker.pub"; key = "keys/{name}.key";\n'
+        text = (f'agent = {{ id = "{name}"; broker = [ "{self.endpoint_for(name)}" ]; broker_key = "keys/broker.pub"; key = "keys/{name}.key"; log_key = "keys/log.pub";\n'
                 f'  store = "store/{own}"; control = "run/{own}.sock"; size_max = "4GiB"; }};\n')
         if name in SPOOL and not suffix:
             text += f'spool = {{ dir = "spool/{name}"; }};\n'

@@ -31,7 +31,7 @@ class Agency:
         if self.exec_command:
             groups += f"exec = {{ command = {json.dumps(self.exec_command).replace('[', '[ ').replace(']', ' ]')}; {self.exec_options} }};\n"
         with open(self.config, "w", encoding="utf-8") as f:
-            f.write(f'agent = {{ id = "{self.name}"; broker = [ {json.dumps(self.country.bound[0])} ]; broker_key = "keys/broker.pub"; key = "keys/{self.key}.key";\n'
+            f.write(f'agent = {{ id = "{self.name}"; broker = [ {json.dumps(self.country.bound[0])} ]; broker_key = "keys/broker.pub"; key = "keys/{self.key}.key"; log_key = "keys/log.pub";\n'
                     f'  store = "agents/{self.name}"; control = "run/{self.name}.sock"; lang = "en"; size_max = "256MiB"; }};\n{groups}')
 
     def log(self):

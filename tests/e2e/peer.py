@@ -102,8 +102,11 @@ class Peer:
 
     # --- conversation
 
-    def hello(self, **more):
+    def send_hello(self, **more):
         self.send(hello=self.proto.wire.Hello(**{"protocol": 1, "catalogue": 1, "agency": self.agency, "program": "peer.py", "session": 1, **more}))
+
+    def hello(self, **more):
+        self.send_hello(**more)
         self.welcome = self.receive("welcome")
         return self
 

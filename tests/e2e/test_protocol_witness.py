@@ -143,7 +143,7 @@ def test_an_agent_cosigns_and_nobody_cosigns_for_another(broker):
 
 
 def test_a_store_that_was_rolled_back_is_recognised(country):
-    country.expected_errors = ["rolled back or replaced"]
+    country.expected_errors = ["rolled back or replaced", "held: desk-nl holds"]
     country.start()
     prison = country.peer("pi-utrecht").hello()
     open_case(prison, "C-1")
@@ -160,9 +160,20 @@ def test_a_store_that_was_rolled_back_is_recognised(country):
         shutil.rmtree(f"{country.folder}/{folder}")
         shutil.move(f"{country.folder}/{folder}.old", f"{country.folder}/{folder}")
     country.start()
-    country.peer("desk-nl").hello(checkpoint=country.proto.wire.Checkpoint(note=kept))
+    town = country.peer("gm0344").hello()
+    knows = country.peer("desk-nl")
+    knows.send_hello(checkpoint=country.proto.wire.Checkpoint(note=kept))
+    assert knows.receive("bye").reason == "held"
     assert country.count("contradictions") == 1
     assert "agency=desk-nl" in country.log() and "rolled back" in country.log()
+    assert town.receive("bye").reason == "held", "who knows nothing of it is served no more than who does"
+    assert "desk-nl holds a signed checkpoint" in country.status()["held"]
+    wait_for(lambda: country.control(do="checkpoint")[1]["end"] == "refused", "no signature under it")
+    country.kill()
+    country.start()
+    town = country.peer("gm0344")
+    town.send_hello()
+    assert town.receive("bye").reason == "held", "a restart forgets nothing"
 
 
 def test_a_forged_checkpoint_raises_no_alarm(broker):
