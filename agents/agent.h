@@ -325,7 +325,7 @@ int witness_open(struct agent *agent, struct err *err);
 void witness_close(struct agent *agent);
 int witness_key(struct agent *agent, struct err *err);     /* reads agent.log_key again */
 /* In this turn: verifies, keeps and cosigns. ERR_DENIED, ERR_INVALID: what the broker shows is not the log that this agency was shown; err says what it is. Nothing is changed then. */
-int witness_welcome(struct agent *agent, const Reentry__Welcome *welcome, struct err *err);
+int witness_hear(struct agent *agent, const Reentry__Welcome *welcome, struct err *err);
 int witness_take(struct agent *agent, const Reentry__Checkpoint *checkpoint, struct err *err);
 void witness_horizon(struct agent *agent, uint64_t horizon);
 

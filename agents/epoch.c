@@ -277,7 +277,14 @@ static int read_record(const struct agent *agent, const char *note, struct epoch
 {
 	if (!agent->witness.has_key)
 		return err_set(err, ERR_DENIED, "agent.log_key is not set: name the public key file of the broker's log, then the record can be verified");
-	return epoch_read(note, strlen(note), &agent->witness.log, ret_record, err);
+	struct note_key key = agent->witness.log;
+	char origin[NOTE_NAME_MAX + 1];
+	if (agent->witness.origin[0] == '\0') {
+		/* No checkpoint came yet, and nobody was asked since the start: the name that the log's key has signed will do. */
+		(void)snprintf(origin, sizeof origin, "%.*s", (int)strcspn(note, "\n"), note); /* cut to fit: then it does not hold */
+		key.name = origin;
+	}
+	return epoch_read(note, strlen(note), &key, ret_record, err);
 }
 
 /* What a later start needs to go on: the step, and the record. */

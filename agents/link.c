@@ -154,7 +154,7 @@ static void on_welcome(struct agent *agent, const Reentry__Frame *frame)
 	struct link *link = &agent->link;
 	const Reentry__Welcome *welcome = frame->welcome;
 	struct err err;
-	if (witness_welcome(agent, welcome, &err) != OK) {
+	if (witness_hear(agent, welcome, &err) != OK) {
 		refuse(agent, &err);
 		return;
 	}

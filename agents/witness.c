@@ -227,7 +227,7 @@ static void keep_epoch(struct agent *agent, uint64_t epoch)
 	(void)store_meta_put(turn_txn(agent), "epoch", number, db_key(number, "q", epoch)); /* remembered by the transaction */
 }
 
-int witness_welcome(struct agent *agent, const Reentry__Welcome *welcome, struct err *err)
+int witness_hear(struct agent *agent, const Reentry__Welcome *welcome, struct err *err)
 {
 	struct witness *witness = &agent->witness;
 	int r = know_log(witness, welcome, err);

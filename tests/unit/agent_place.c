@@ -95,7 +95,9 @@ void agent_place_answer(struct agent_place *place, uint64_t first, uint64_t last
 	assert_int_equal(turn_end(agent), OK);
 }
 
-void agent_place_arrive(struct agent_place *place, uint64_t sequence, const char *type, const char *subject, const char *data, bool urgent)
+struct arrival { uint64_t sequence, id; const char *type, *subject, *data; bool urgent; };
+
+static void arrive(struct agent_place *place, const struct arrival *a)
 {
 	struct agent *agent = &place->agent;
 	struct arena arena;
@@ -104,12 +106,12 @@ void agent_place_arrive(struct agent_place *place, uint64_t sequence, const char
 	Reentry__Deliver deliver = REENTRY__DELIVER__INIT;
 	arena_init(&arena, 0);
 	char *json = arena_printf(&arena, "{\"id\":\"01890000-0000-7000-8000-%012llu\",\"source\":\"pi-utrecht\",\"type\":\"%s\",\"subject\":\"%s\",\"priority\":\"%s\",\"data\":%s}",
-	                          (unsigned long long)sequence, type, subject, urgent ? "URGENT" : "NORMAL", data);
+	                          (unsigned long long)a->id, a->type, a->subject, a->urgent ? "URGENT" : "NORMAL", a->data);
 	assert_int_equal(json_event_read(json, strlen(json), rules_payload_of, &arena, &event, &place->err), OK);
 	delivery.has_sequence = delivery.has_content = delivery.has_recorded_at = delivery.has_class_ = true;
-	delivery.sequence = sequence;
-	delivery.recorded_at = INT64_C(1800000000000) + (int64_t)sequence;
-	delivery.class_ = strncmp(type, "care.", 5) == 0 ? REENTRY__CLASS__VALUE__C : REENTRY__CLASS__VALUE__A;
+	delivery.sequence = a->sequence;
+	delivery.recorded_at = INT64_C(1800000000000) + (int64_t)a->sequence;
+	delivery.class_ = strncmp(a->type, "care.", 5) == 0 ? REENTRY__CLASS__VALUE__C : REENTRY__CLASS__VALUE__A;
 	assert_int_equal(pb_pack(event.event, &arena, &delivery.content.data, &delivery.content.len), OK);
 	delivery.has_ends = delivery.ends = place->ends;
 	place->ends = false;
@@ -118,6 +120,16 @@ void agent_place_arrive(struct agent_place *place, uint64_t sequence, const char
 	inbox_deliver(agent, &deliver);
 	assert_int_equal(turn_end(agent), OK);
 	arena_release(&arena);
+}
+
+void agent_place_arrive(struct agent_place *place, uint64_t sequence, const char *type, const char *subject, const char *data, bool urgent)
+{
+	arrive(place, &(struct arrival){sequence, sequence, type, subject, data, urgent});
+}
+
+void agent_place_arrive_again(struct agent_place *place, const uint64_t sequences[2], const char *type, const char *subject, const char *data)
+{
+	arrive(place, &(struct arrival){sequences[0], sequences[1], type, subject, data, false});
 }
 
 static const void *wanted;

@@ -18,6 +18,8 @@ uint64_t agent_place_hand_in(struct agent_place *place, const char *json);
 void agent_place_answer(struct agent_place *place, uint64_t first, uint64_t last, const char *code);
 /* An event arrives, and the turn ends. data: the payload in JSON. urgent: its priority. */
 void agent_place_arrive(struct agent_place *place, uint64_t sequence, const char *type, const char *subject, const char *data, bool urgent);
+/* The event that arrived under the second sequence arrives under the first one. */
+void agent_place_arrive_again(struct agent_place *place, const uint64_t sequences[2], const char *type, const char *subject, const char *data);
 /* Whether any file below the folder holds these bytes. */
 bool agent_place_holds(const struct agent_place *place, const void *bytes, size_t n);
 /* Rounds of the loop until the path (below the root) is there. */
