@@ -155,14 +155,28 @@ def sequences(agency, name):
     return found
 
 
+@pytest.fixture
+def prison_of():
+    """Makes the prison's real agent; it is stopped at the end, whatever happened."""
+    made = []
+
+    def make(country):
+        made.append(Agency(country, "pi-utrecht", spool=True))
+        return made[0].start()
+
+    yield make
+    for agent in made:
+        agent.close()
+
+
 @pytest.mark.parametrize("code, every", [(errno.ENOMEM, 997), (MAP_FULL, 997)], ids=["busy", "storage-full"])
-def test_the_real_agent_keeps_its_order_over_a_broker_that_fails_now_and_then(country, code, every):
+def test_the_real_agent_keeps_its_order_over_a_broker_that_fails_now_and_then(country, prison_of, code, every):
     failing = os.path.join(country.folder, "failing")
     country.environment = {"LD_PRELOAD": os.path.join(BUILD, "test", "shim_put.so"), "PUT_FAILS_WHILE": failing, "PUT_FAILS_EVERY": str(every), "PUT_FAILS_CODE": str(code)}
     country.expected_errors = ["the store is full", "operation failed: ", "a turn failed: "]
     country.start()
     country.endpoints = [country.bound[0]]
-    prison = Agency(country, "pi-utrecht", spool=True).start()
+    prison = prison_of(country)
     cases = ["C-1", "C-2", "C-3"]
     prison.drop("first.jsonl", [{"type": "custody.started", "subject": case, "data": {"start": "2027-02-01T08:30:00Z", "origin": "0344", "destination": "0344"}} for case in cases])
     prison.wait_file("done", "first.jsonl")
@@ -177,4 +191,3 @@ def test_the_real_agent_keeps_its_order_over_a_broker_that_fails_now_and_then(co
     assert sum(map(len, found.values())) == 3000
     for case, numbers in found.items():
         assert numbers == sorted(numbers), f"{case}: {[b for a, b in zip(numbers, numbers[1:]) if b < a][:5]} came too early"
-    prison.close()
