@@ -21,6 +21,7 @@
 #include "lib/tree.h"
 #include "lib/wire.h"
 #include "proto/agent.pb-c.h"
+#include "rules/delivery.h"
 
 struct agent;
 
@@ -230,8 +231,6 @@ int inbox_done(struct agent *agent, uint64_t sequence);
 void inbox_passed_on(struct agent *agent, uint64_t sequence);
 /* How many that are not done bear that bit. */
 size_t inbox_count(struct db_txn *txn, unsigned bit);
-/* A delivery as the event it carries. Memory from arena. */
-int delivery_event(const Reentry__Delivery *delivery, struct arena *arena, struct json_event *ret_event);
 
 /* --- slot.c: which slot an event is a version of, for folding (domain.md 3.3) -------------------------------------- */
 

@@ -12,11 +12,11 @@ Reentry__Route *route_of(const struct rules_record *record, const char *agency)
 	return NULL;
 }
 
-static const char *source_oin(const struct core *core, const char *source)
+static const char *source_oin(const struct policy *policy, const char *source)
 {
-	const struct agency *agency = policy_agency(core->policy, source);
+	const struct agency *agency = policy_agency(policy, source);
 
-	return agency ? agency->oin : core->policy->broker_oin;
+	return agency ? agency->oin : policy->broker_oin;
 }
 
 bool delivery_ends(const struct rules_record *record, const char *agency)
@@ -27,9 +27,9 @@ bool delivery_ends(const struct rules_record *record, const char *agency)
 	return false;
 }
 
-int delivery_make(struct core *core, const struct core_record *record, const Reentry__Route *route, struct arena *arena, Reentry__Delivery **ret_delivery)
+int delivery_make(const struct policy *policy, const struct core_record *record, const Reentry__Route *route, struct arena *arena, Reentry__Delivery **ret_delivery)
 {
-	const struct agency *agency = policy_agency(core->policy, route->agency);
+	const struct agency *agency = policy_agency(policy, route->agency);
 	const Reentry__EventRecord *event = record->record.event;
 	struct shown shown = { 0 };
 	Reentry__Delivery *d;
@@ -53,7 +53,7 @@ int delivery_make(struct core *core, const struct core_record *record, const Ree
 	d->content.data = (uint8_t *)(uintptr_t)shown.content;
 	d->content.len = shown.content_n;
 	d->class_ = (uint32_t)record->record.class;
-	d->source_oin = (char *)(uintptr_t)source_oin(core, record->header->agency);
+	d->source_oin = (char *)(uintptr_t)source_oin(policy, record->header->agency);
 	d->has_ends = d->ends = delivery_ends(&record->record, route->agency);
 	*ret_delivery = d;
 	return OK;
@@ -95,7 +95,7 @@ static int read_one(struct core *core, struct db_txn *txn, uint16_t number, cons
 	if (route->consent)
 		error = narrow(core, txn, ref, arena, route);
 	if (!error)
-		error = delivery_make(core, &record, route, arena, &delivery);
+		error = delivery_make(core->policy, &record, route, arena, &delivery);
 	if (!error)
 		error = pb_pack(delivery, arena, &packed, &item->packed_n);
 	if (!error)
@@ -169,7 +169,7 @@ int core_timeline(struct core *core, const char *subject, const struct agency *a
 		}
 		if (!route)
 			continue;
-		error = delivery_make(core, &record, route, arena, &delivery);
+		error = delivery_make(core->policy, &record, route, arena, &delivery);
 		if (error == ERR_NOTFOUND) {
 			error = OK;
 			continue;

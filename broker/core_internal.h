@@ -159,6 +159,7 @@ bool checkpoint_signed_by(const char *note, const struct note_key *key);
 /* The policy that the newest records were decided under: between core_set_policy (or an open) and the next turn that is another one than core->policy. */
 int policy_on_record(struct core *core, struct db_txn *txn, const struct policy **ret_policy);
 int policy_record(struct core *core);                          /* a CONFIG record, if the effective configuration is not the last one recorded */
+int policy_recorded_at(struct db_txn *txn, uint64_t *ret_position); /* of the last CONFIG record; 0: there is none */
 int policy_mark(struct core *core, const void *text, size_t n, uint64_t position); /* that this is what the last CONFIG record says, and where it is */
 int policy_apply(struct core *core);                           /* the index of relations under core->policy; before the turn loads any case */
 
@@ -246,8 +247,8 @@ int queue_take(struct core *core, uint16_t number, uint64_t position, struct que
 /* --- core_deliver.c --------------------------------------------------------------------------------------------------------------- */
 Reentry__Route *route_of(const struct rules_record *record, const char *agency); /* of an EVENT; NULL: there is none */
 bool delivery_ends(const struct rules_record *record, const char *agency);       /* with this the agency's last relation ends */
-/* An EVENT as one receiver may see it; borrows from the record. ERR_NOTFOUND: nothing of it. */
-int delivery_make(struct core *core, const struct core_record *record, const Reentry__Route *route, struct arena *arena, Reentry__Delivery **ret_delivery);
+/* An EVENT as one receiver may see it; borrows from the record and the policy. ERR_NOTFOUND: nothing of it. */
+int delivery_make(const struct policy *policy, const struct core_record *record, const Reentry__Route *route, struct arena *arena, Reentry__Delivery **ret_delivery);
 /* What the queue's entry says is delivered: of item the sequence is given. ERR_NOTFOUND: nothing may be shown of it, or not now. */
 int deliver_one(struct core *core, struct db_txn *txn, uint16_t number, const char *ref, struct arena *arena, struct core_delivery *item);
 

@@ -99,18 +99,26 @@ int policy_apply(struct core *core)
 	return error ? error : db_put(&core->txn, T_META, indexed, sizeof indexed, fingerprint, sizeof fingerprint);
 }
 
+int policy_recorded_at(struct db_txn *txn, uint64_t *ret_position)
+{
+	struct db_value found;
+	int error = db_get(txn, T_META, recorded_at, sizeof recorded_at, &found);
+
+	*ret_position = 0;
+	for (size_t i = 0; !error && i < found.n; i++)
+		*ret_position = *ret_position << 8 | ((const uint8_t *)found.bytes)[i];
+	return error == ERR_NOTFOUND ? OK : error;
+}
+
 static int text_on_record(struct core *core, struct db_txn *txn, struct arena *arena, char **ret_text)
 {
 	struct core_record record;
-	struct db_value found;
 	void *message = NULL;
 	uint64_t position = 0;
-	int error = db_get(txn, T_META, recorded_at, sizeof recorded_at, &found);
+	int error = policy_recorded_at(txn, &position);
 
-	for (size_t i = 0; !error && i < found.n; i++)
-		position = position << 8 | ((const uint8_t *)found.bytes)[i];
 	if (!error)
-		error = log_read(core, txn, position, arena, &record);
+		error = position ? log_read(core, txn, position, arena, &record) : ERR_NOTFOUND;
 	if (!error)
 		error = pb_unpack_own(&reentry__config_record__descriptor, record.body, record.body_n, arena, &message);
 	if (error)
@@ -173,10 +181,12 @@ int policy_record(struct core *core)
 	config.rules_version = RULES_VERSION;
 	config.policy.data = (uint8_t *)(uintptr_t)core->policy_text;
 	config.policy.len = text_n;
-	header.has_kind = true;
+	header.has_kind = header.has_previous = true;
 	header.kind = REENTRY__RECORD_KIND__VALUE__CONFIG;
 	header.agency = (char *)(uintptr_t)core->policy->broker_id;
-	error = pb_pack(&config, &core->arena, &body, &n);
+	error = policy_recorded_at(&core->txn, &header.previous);
+	if (!error)
+		error = pb_pack(&config, &core->arena, &body, &n);
 	if (!error)
 		error = log_append(core, &header, body, n);
 	core->settle = true; /* what a start does again was all decided under one policy */

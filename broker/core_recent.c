@@ -48,7 +48,7 @@ static uint8_t view_of(struct making *m, const Reentry__Route *route)
 			return (uint8_t)i;
 	if (n == VIEWS_MAX)
 		return NOT_KEPT;
-	error = delivery_make(m->core, m->record, route, m->arena, &view.delivery);
+	error = delivery_make(m->core->policy, m->record, route, m->arena, &view.delivery);
 	if (error && error != ERR_NOTFOUND)
 		return NOT_KEPT;
 	m->views[n] = view;

@@ -10,11 +10,11 @@
 
 /* One row per kind of question: who may ask, which parameters there are, and how it is answered. docs/protocol.md describes each. */
 static const struct query_kind kinds[] = {
-	{ "case", 0, "case timeline ", case_begin, case_part },
-	{ "cases", 0, "*", cases_begin, cases_part },
-	{ "offers", 0, "*", cases_begin, cases_part },
-	{ "directory", 0, "", directory_begin, directory_part },
-	{ "replay", ROLE_BIT(ROLE_AUDITOR), "purpose from to case type after limit ", replay_begin, replay_part },
+	{ "case", 0, "case timeline ", case_begin, case_part, NULL },
+	{ "cases", 0, "*", cases_begin, cases_part, NULL },
+	{ "offers", 0, "*", cases_begin, cases_part, NULL },
+	{ "directory", 0, "", directory_begin, directory_part, NULL },
+	{ "replay", ROLE_BIT(ROLE_AUDITOR), "purpose on_behalf_of from to case type as_of as_seen_by records after limit ", replay_begin, replay_part, replay_end },
 };
 
 static const struct { int error; const char *code; } codes[] = {
@@ -112,8 +112,9 @@ static int read_parameters(struct query *query, const Reentry__Query *asked, str
 
 static void query_free(struct query *query)
 {
+	if (query->kind->end)
+		query->kind->end(query);
 	arena_release(&query->arena);
-	free(query->positions);
 	free(query);
 }
 
@@ -159,23 +160,23 @@ int query_audit(struct broker *broker, const struct session *session, const stru
 {
 	Reentry__AuditRecord body = REENTRY__AUDIT_RECORD__INIT;
 	struct buf filter;
-	char who[AGENCY_SIZE], action[32], outcome_text[64], *purpose = NULL;
-	const char *given = query_value(query, "purpose");
+	char who[AGENCY_SIZE], action[32], outcome_text[64];
 	int rc;
 
 	buf_init(&filter);
 	for (size_t i = 0; i < query->n_parameters; i++)
-		if (strcmp(query->parameters[i].name, "purpose") != 0)
+		if (strcmp(query->parameters[i].name, "purpose") != 0 && strcmp(query->parameters[i].name, "on_behalf_of") != 0)
 			(void)buf_printf(&filter, "%s%s=%s", filter.n ? " " : "", query->parameters[i].name, query->parameters[i].value); /* an error stays in it */
 	(void)snprintf(who, sizeof who, "%s", session->agency->id); /* fits: the configuration bounds it */
 	(void)snprintf(action, sizeof action, "%s", query->kind->name);
 	(void)snprintf(outcome_text, sizeof outcome_text, "%s", outcome);
-	if (given)
-		purpose = arena_strdup(&broker->reading, given);
 	body.who = who;
 	body.action = action;
 	body.outcome = outcome_text;
-	body.purpose = purpose;
+	body.purpose = arena_strdup(&broker->reading, query_value(query, "purpose"));
+	body.on_behalf_of = arena_strdup(&broker->reading, query_value(query, "on_behalf_of"));
+	body.has_count = query->counted;
+	body.count = query->at.given;
 	body.filter = filter.n ? (char *)filter.bytes : NULL;
 	rc = filter.error ? filter.error
 	   : turn_audit(broker, denied ? REENTRY__RECORD_KIND__VALUE__DENIED : REENTRY__RECORD_KIND__VALUE__REPLAY, &body, subject);

@@ -22,13 +22,7 @@ struct query_at {
 	char after[65];                  /* case reference */
 	uint64_t position;
 	size_t index, given;             /* given: so many records have been shown */
-};
-
-/* Of a replay: what is asked, and what it is restricted to. */
-struct replay_filter {
-	moment from, to;                 /* recorded_at >= from and < to; MOMENT_NONE: open */
-	const char *subject, *type;      /* NULL: any that the scope grants */
-	uint64_t first, last;            /* positions, both included */
+	char municipality[8];            /* of the case that is asked about, as of `position` */
 };
 
 struct query {
@@ -40,8 +34,8 @@ struct query {
 	struct arena arena;              /* parameters and whatever begin makes */
 	struct parameter *parameters; size_t n_parameters;
 	struct query_at at;
-	struct replay_filter replay;
-	uint64_t *positions; size_t n_positions;   /* of one case, ascending; NULL: the whole log is walked */
+	void *own;                       /* what the kind keeps; its `end` frees it */
+	bool counted;                    /* all has been shown: at.given goes on record */
 	size_t limit;
 };
 
@@ -53,6 +47,7 @@ struct query_kind {
 	const char *parameters;          /* names that are known, each followed by a space; "*": any */
 	int (*begin)(struct broker *broker, struct session *session, struct query *query, struct err *err);
 	int (*part)(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err);
+	void (*end)(struct query *query); /* NULL: there is nothing to free; called also when begin failed */
 };
 const struct query_kind *query_kinds(size_t *ret_n);
 
@@ -75,5 +70,6 @@ int directory_part(struct broker *broker, struct session *session, struct query 
 /* query_replay.c */
 int replay_begin(struct broker *broker, struct session *session, struct query *query, struct err *err);
 int replay_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err);
+void replay_end(struct query *query);
 
 #endif

@@ -1,200 +1,177 @@
-/* Replay: an auditor reads the log, restricted to what its scope in the configuration grants (domain.md 10). What is missing in a scope means nothing.
- * The replay itself is on record before the first part leaves. */
+/* Replay: an auditor reads the log, restricted to what its scope in the configuration grants (domain.md 10, rules/scope.c). What is missing in a scope means nothing.
+ * The replay itself is on record before the first part leaves; each part is read in transactions of its own, so that an auditor who is slow holds nothing. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/query.h"
+#include "broker/replay.h"
+#include "lib/id.h"
 
-#define RECORDS_ROUND 2048           /* records looked at for one part, so that other sessions get their turn */
-#define CASE_RECORDS_MAX 100000      /* of one case */
+/* --- what is asked -------------------------------------------------------------------------------------------------------- */
 
-static bool granted(const char *const *list, size_t n, const char *wanted)
+/* Both included; an open end stays as it is. */
+static int read_window(struct broker *broker, struct query *query, struct replay *replay, struct err *err)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(list[i], "*") || (wanted && !strcmp(list[i], wanted)))
-			return true;
-	return false;
+	moment from, to;
+	uint64_t at = 0;
+	int rc = query_moment(query, "from", &from, err);
+
+	if (!rc)
+		rc = query_moment(query, "to", &to, err);
+	if (!rc && from != MOMENT_NONE) {
+		rc = past_position(broker->core, from - 1, &at);
+		replay->first = at + 1 > replay->first ? at + 1 : replay->first;
+	}
+	if (!rc && to != MOMENT_NONE) {
+		rc = past_position(broker->core, to - 1, &at);
+		replay->last = at < replay->last ? at : replay->last;
+	}
+	return rc == ERR_INVALID || !rc ? rc : err_set(err, rc, "the log cannot be read");
 }
 
-static bool class_granted(const struct scope *scope, Reentry__Class__Value class)
+static int read_moment(struct broker *broker, struct query *query, struct replay *replay, struct err *err)
 {
-	switch (class) {
-	case REENTRY__CLASS__VALUE__A:
-		return scope->class_a;
-	case REENTRY__CLASS__VALUE__B:
-		return scope->class_b;
-	case REENTRY__CLASS__VALUE__C:
-		return scope->class_c;
-	case REENTRY__CLASS__VALUE__D:
-		return scope->class_d;
-	default:
-		return false;
-	}
+	int rc = query_moment(query, "as_of", &replay->as_of, err);
+
+	if (rc || replay->as_of == MOMENT_NONE)
+		return rc;
+	if (replay->as_of > clock_now(&broker->clock))
+		return err_set(err, ERR_INVALID, "as_of: lies in the future");
+	rc = past_position(broker->core, replay->as_of, &replay->through);
+	return rc ? err_set(err, rc, "the log cannot be read") : OK;
 }
 
-/* Positions of one case's records, oldest first, by the chain of Header.previous. */
-static int collect_case(struct broker *broker, struct query *query, struct err *err)
+static int read_types(struct query *query, struct replay *replay, const struct scope *scope, struct err *err)
 {
-	Reentry__CaseState *state = NULL;
-	struct core_record record;
-	uint64_t at;
-	size_t room = 0, n = 0;
-	int rc;
+	char *list = arena_strdup(&query->arena, query_value(query, "type")), *at = NULL;
 
-	arena_reset(&broker->reading);
-	rc = core_case(broker->core, query->replay.subject, &broker->reading, &state);
-	if (rc)
-		return err_set(err, rc == ERR_ERASED ? ERR_NOTFOUND : rc, "case: there is no such case");
-	for (at = state->last; at && n < CASE_RECORDS_MAX; at = record.header->has_previous ? record.header->previous : 0) {
-		if (n == room) {
-			uint64_t *more = realloc(query->positions, (room ? room * 2 : 64) * sizeof *more);
-
-			if (!more)
-				return err_set(err, ERR_NOMEM, "try later");
-			query->positions = more;
-			room = room ? room * 2 : 64;
-		}
-		query->positions[n++] = at;
-		arena_reset(&broker->reading);
-		rc = core_record(broker->core, at, &broker->reading, &record);
-		if (rc && rc != ERR_ERASED)
-			return err_set(err, rc, "sequence %llu of the log cannot be read", (unsigned long long)at);
+	for (char *type = list ? strtok_r(list, ",", &at) : NULL; type; type = strtok_r(NULL, ",", &at)) {
+		if (!rules_payload_of(type) || replay->n_types == TYPES_MAX)
+			return err_set(err, ERR_INVALID, "type: names of the catalogue, with commas between them, at most %d", TYPES_MAX);
+		if (!scope_type(scope, type))
+			return err_set(err, ERR_DENIED, "type: outside the scope of this auditor");
+		replay->types[replay->n_types++] = type;
 	}
-	for (size_t i = 0; i < n / 2; i++) {
-		const uint64_t kept = query->positions[i];
+	return list && !replay->n_types ? err_set(err, ERR_INVALID, "type: is empty") : OK;
+}
 
-		query->positions[i] = query->positions[n - 1 - i];
-		query->positions[n - 1 - i] = kept;
-	}
-	query->n_positions = n;
+static int read_mode(struct broker *broker, struct query *query, struct replay *replay, const struct scope *scope, struct err *err)
+{
+	const char *records = query_value(query, "records");
+
+	replay->seen_by = query_value(query, "as_seen_by");
+	replay->mode = replay->seen_by ? REPLAY_GIVEN : replay->as_of != MOMENT_NONE ? REPLAY_STATES : records ? REPLAY_RECORDS : REPLAY_EVENTS;
+	if (records && (strcmp(records, "true") != 0 || replay->mode != REPLAY_RECORDS))
+		return err_set(err, ERR_INVALID, "records: is \"true\", and not together with as_of or as_seen_by");
+	if (replay->seen_by && !past_took_part(broker->core, replay->seen_by))
+		return err_set(err, ERR_INVALID, "as_seen_by: no such agency");
+	if (replay->mode == REPLAY_STATES && !scope_type(scope, NULL))
+		return err_set(err, ERR_DENIED, "as_of: the state of a case is made of all types of events; outside the scope of this auditor");
 	return OK;
 }
 
-static int read_filter(struct broker *broker, struct query *query, struct err *err)
+static int read_question(struct broker *broker, const struct session *session, struct query *query, struct err *err)
 {
-	struct replay_filter *filter = &query->replay;
+	struct replay *replay = query->own;
+	const struct scope *scope = &session->agency->scope;
 	struct core_status status;
-	uint64_t after, limit;
+	uint64_t limit;
 	int rc = core_status(broker->core, &status);
 
 	if (rc)
 		return err_set(err, rc, "try later");
-	rc = query_moment(query, "from", &filter->from, err);
-	if (!rc)
-		rc = query_moment(query, "to", &filter->to, err);
-	if (!rc)
-		rc = query_number(query, "after", 0, UINT64_MAX - 1, &after, err);
+	rc = query_number(query, "after", 0, UINT64_MAX - 1, &replay->after, err);
 	if (!rc)
 		rc = query_number(query, "limit", 0, UINT64_MAX, &limit, err);
 	if (rc)
 		return rc;
-	filter->subject = query_value(query, "case");
-	filter->type = query_value(query, "type");
-	filter->first = after + 1;
-	filter->last = status.last_sequence; /* what is written while it runs, its own record first, is not part of it */
-	query->at.position = filter->first;
-	query->limit = limit ? (size_t)limit : SIZE_MAX;
-	return OK;
+	replay->limit = limit ? (size_t)limit : SIZE_MAX;
+	replay->first = 1;
+	replay->last = replay->through = status.last_sequence; /* what is written while it runs, its own record first, is not part of it */
+	replay->subject = query_value(query, "case");
+	if (replay->subject && !ref_is_valid(replay->subject))
+		return err_set(err, ERR_INVALID, "case: no case reference");
+	rc = read_moment(broker, query, replay, err);
+	if (!rc) {
+		replay->last = replay->through;
+		rc = read_window(broker, query, replay, err);
+	}
+	if (!rc)
+		rc = read_mode(broker, query, replay, scope, err);
+	if (replay->mode != REPLAY_STATES && replay->after >= replay->first)
+		replay->first = replay->after + 1; /* states are counted by where their cases were opened */
+	return rc ? rc : read_types(query, replay, scope, err);
+}
+
+/* A case that there is not, and one outside of the scope, look the same: nothing is shown of either. */
+static int find_case(struct broker *broker, struct replay *replay, struct err *err)
+{
+	int rc = replay->subject ? past_chain(broker->core, replay->subject, replay->through, &replay->chain, &replay->n_chain) : OK;
+
+	if (rc == ERR_NOTFOUND || rc == ERR_ERASED)
+		rc = OK;
+	return rc ? err_set(err, rc, "the records of the case cannot be read") : OK;
 }
 
 int replay_begin(struct broker *broker, struct session *session, struct query *query, struct err *err)
 {
 	const char *purpose = query_value(query, "purpose");
+	struct replay *replay = calloc(1, sizeof *replay);
 	int rc;
 
+	if (!replay)
+		return err_set(err, ERR_NOMEM, "try later");
+	query->own = replay;
+	past_init(&replay->past, broker->core);
 	if (!purpose || !purpose[strspn(purpose, " \t")])
 		return err_set(err, ERR_INVALID, "purpose: is missing; say why the log is read");
-	rc = read_filter(broker, query, err);
-	if (!rc && query->replay.type && !granted(session->agency->scope.types, session->agency->scope.n_types, query->replay.type))
-		return err_set(err, ERR_DENIED, "type: outside the scope of this auditor");
-	if (!rc && query->replay.subject)
-		rc = collect_case(broker, query, err);
-	if (!rc && query_audit(broker, session, query, false, query->replay.subject, "started"))
+	rc = read_question(broker, session, query, err);
+	if (!rc)
+		rc = find_case(broker, replay, err);
+	if (!rc && query_audit(broker, session, query, false, replay->n_chain ? replay->subject : NULL, "started"))
 		rc = err_set(err, ERR_IO, "the replay could not be recorded, so it was not begun; try later");
+	if (replay->subject && !replay->n_chain)
+		replay->last = replay->through = 0;
+	query->at.position = replay->mode == REPLAY_STATES ? replay->after + 1 : replay->first;
+	if (replay->n_chain && query->at.position < replay->chain[0])
+		query->at.position = replay->chain[0]; /* nothing was said of the case before */
 	return rc;
 }
 
-static bool in_scope(const struct query *query, const struct scope *scope, const struct core_record *record)
+void replay_end(struct query *query)
 {
-	const struct replay_filter *filter = &query->replay;
-	const Reentry__Header *header = record->header;
-	const Reentry__EventRecord *event = record->record.event;
+	struct replay *replay = query->own;
 
-	if (header->kind != REENTRY__RECORD_KIND__VALUE__EVENT || !header->subject)
-		return false;
-	if (filter->from != MOMENT_NONE && header->recorded_at < filter->from)
-		return false;
-	if (filter->to != MOMENT_NONE && header->recorded_at >= filter->to)
-		return false;
-	if (filter->subject && strcmp(filter->subject, header->subject) != 0)
-		return false;
-	if (!class_granted(scope, header->has_class_ ? header->class_ : 0))
-		return false;
-	if (!event) /* erased: neither its type nor its municipality can be known any more; only a scope without bounds may know that it was */
-		return granted(scope->municipalities, scope->n_municipalities, NULL) && granted(scope->types, scope->n_types, NULL) && !filter->type;
-	if (event->outcome != REENTRY__OUTCOME__VALUE__ACCEPTED || !record->record.envelope)
-		return false;
-	if (!granted(scope->municipalities, scope->n_municipalities, event->municipality) || !granted(scope->types, scope->n_types, record->record.envelope->type))
-		return false;
-	return !filter->type || !strcmp(filter->type, record->record.envelope->type);
+	if (!replay)
+		return;
+	past_release(&replay->past);
+	free(replay->chain);
+	free(replay->given);
+	free(replay->seen);
+	free(replay);
+	query->own = NULL;
 }
 
-static Reentry__Delivery *show(struct broker *broker, const struct core_record *record)
-{
-	const struct agency *source = policy_agency(&broker->config->policy, record->header->agency);
-	const Reentry__EventRecord *event = record->record.event;
-	Reentry__Delivery *item = arena_alloc(&broker->reading, sizeof *item);
-
-	if (!item)
-		return NULL;
-	reentry__delivery__init(item);
-	item->has_sequence = item->has_recorded_at = item->has_class_ = true;
-	item->sequence = record->header->position;
-	item->recorded_at = record->header->recorded_at;
-	item->class_ = (uint32_t)record->header->class_;
-	if (source)
-		memcpy(&item->source_oin, &source->oin, sizeof item->source_oin); /* the generated structs want char *; packing only reads */
-	if (!event) {
-		struct core_erasure erasure;
-
-		item->has_erased = item->erased = true;
-		if (!core_erasure(broker->core, record->header->subject, &broker->reading, &erasure) && erasure.order)
-			memcpy(&item->order, &erasure.order, sizeof item->order); /* as above */
-		return item;
-	}
-	item->has_time = event->has_time;
-	item->time = event->time;
-	item->has_phase = event->has_phase;
-	item->phase = event->phase;
-	item->municipality = event->municipality;
-	item->has_slot_version = event->has_slot_version;
-	item->slot_version = event->slot_version;
-	item->has_content = true;
-	item->content = event->content;
-	return item;
-}
+/* --- the events, as they were recorded --------------------------------------------------------------------------------------- */
 
 /* The next position to look at; 0 when the replay is through. */
-static uint64_t next_position(struct query *query)
+static uint64_t next_position(const struct replay *replay, struct query_at *at)
 {
-	if (query->positions) {
-		while (query->at.index < query->n_positions && query->positions[query->at.index] < query->replay.first)
-			query->at.index++;
-		return query->at.index < query->n_positions && query->positions[query->at.index] <= query->replay.last ? query->positions[query->at.index++] : 0;
+	if (replay->subject) {
+		while (at->index < replay->n_chain && replay->chain[at->index] < replay->first)
+			at->index++;
+		return at->index < replay->n_chain && replay->chain[at->index] <= replay->last ? replay->chain[at->index++] : 0;
 	}
-	return query->at.position <= query->replay.last ? query->at.position++ : 0;
+	return at->position <= replay->last ? at->position++ : 0;
 }
 
-int replay_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err)
+static int events_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err)
 {
+	const struct replay *replay = query->own;
 	size_t bytes = 0;
 	int rc;
 
-	answer->items = arena_alloc(&broker->reading, ANSWER_MAX * sizeof(Reentry__Delivery *));
-	if (!answer->items)
-		return err_set(err, ERR_NOMEM, "try later");
 	for (int looked = 0; looked < RECORDS_ROUND && answer->n_items < ANSWER_MAX && bytes < net_batch(broker, ANSWER_BYTES); looked++) {
-		const uint64_t position = query->limit > query->at.given ? next_position(query) : 0;
+		const uint64_t position = replay->limit > query->at.given ? next_position(replay, &query->at) : 0;
 		struct core_record record;
 		Reentry__Delivery *item;
 
@@ -204,15 +181,36 @@ int replay_part(struct broker *broker, struct session *session, struct query *qu
 		}
 		rc = core_record(broker->core, position, &broker->reading, &record);
 		if (rc && rc != ERR_ERASED)
-			return err_set(err, ERR_CORRUPT, "sequence %llu of the log does not match its hash; it is not served", (unsigned long long)position);
-		if (!in_scope(query, &session->agency->scope, &record))
+			return replay_unreadable(position, err);
+		if (!replay_wanted(replay, &record))
 			continue;
-		item = show(broker, &record);
-		if (!item)
-			return err_set(err, ERR_NOMEM, "try later");
+		rc = replay_show(broker, &session->agency->scope, &record, &item);
+		if (rc == ERR_NOTFOUND)
+			continue;
+		if (rc)
+			return err_set(err, rc, "try later");
 		answer->items[answer->n_items++] = item;
 		bytes += item->content.len + 128;
 		query->at.given++;
 	}
 	return OK;
+}
+
+/* That it came to its end, and how much was shown, is on record as well; one that did not was interrupted. */
+int replay_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err)
+{
+	static int (*const parts[])(struct broker *, struct session *, struct query *, Reentry__Answer *, struct err *) = {
+		[REPLAY_EVENTS] = events_part, [REPLAY_GIVEN] = given_part, [REPLAY_STATES] = states_part, [REPLAY_RECORDS] = records_part,
+	};
+	const struct replay *replay = query->own;
+	int rc = replay_room(broker, answer, err);
+
+	if (!rc)
+		rc = parts[replay->mode](broker, session, query, answer, err);
+	if (!rc && answer->last && !query->counted) { /* not again where the part could not be sent */
+		query->counted = true;
+		if (query_audit(broker, session, query, false, replay->n_chain ? replay->subject : NULL, "finished"))
+			rc = err_set(err, ERR_IO, "the end of the replay could not be recorded; try later");
+	}
+	return rc;
 }

@@ -611,9 +611,9 @@ void turn_run(struct broker *broker)
 	broker->turn_now = false;
 	rc = begin(broker);
 	if (!rc)
-		rc = take_due(broker);
+		rc = take_told(broker); /* before anything that changes a case: what was handed over is what the record before it allowed (core_past.c) */
 	if (!rc)
-		rc = take_told(broker);
+		rc = take_due(broker);
 	if (!rc)
 		rc = take_input(broker);
 	finish(broker, rc);

@@ -53,31 +53,38 @@ static int tell(const struct cli *cli, const char *path, const char *who, const 
 	}
 }
 
-int ask_socket(struct cli *cli, const char *path, const char *who, struct buf *request, int timeout_ms, ask_line_fn *fn, void *context)
+int ask_try(struct cli *cli, const struct asking *asking, struct err *ret_err)
 {
 	struct control_client client;
-	struct err err = {0};
 	const char *line;
 	size_t n;
-	int r = request->error;
-	if (r != OK) {
-		buf_release(request);
-		return complain(cli, FAILED, "out of memory");
-	}
-	r = control_connect(path, &client, &err);
-	if (r != OK) {
-		buf_release(request);
-		err.code = r;
-		return tell(cli, path, who, &err);
-	}
-	r = control_ask(&client, (const char *)request->bytes, request->n, &err);
-	buf_release(request);
+	int r = control_connect(asking->path, &client, ret_err);
+	if (r != OK)
+		return ret_err->code = r;
+	r = control_ask(&client, (const char *)asking->request->bytes, asking->request->n, ret_err);
 	bool more = r == OK;
-	while (more && (r = control_next(&client, timeout_ms, &line, &n, &err)) == OK)
-		more = fn(cli, context, line, n);
+	while (more && (r = control_next(&client, asking->timeout_ms, &line, &n, ret_err)) == OK)
+		more = asking->fn(cli, asking->context, line, n);
 	control_close(&client);
-	err.code = r;
-	return r == OK || r == ERR_NOTFOUND ? DONE : tell(cli, path, who, &err);
+	return ret_err->code = r == ERR_NOTFOUND ? OK : r;
+}
+
+int ask_socket(struct cli *cli, const char *path, const char *who, struct buf *request, int timeout_ms, ask_line_fn *fn, void *context)
+{
+	const struct asking asking = {path, request, timeout_ms, fn, context};
+	struct err err = {0};
+	int r = request->error;
+	if (r == OK)
+		r = ask_try(cli, &asking, &err);
+	else
+		err_set(&err, r, "out of memory");
+	buf_release(request);
+	return r == OK ? DONE : tell(cli, path, who, &err);
+}
+
+int ask_failed(struct cli *cli, const struct err *err)
+{
+	return tell(cli, cli->control, "agent", err);
 }
 
 int ask_agent(struct cli *cli, struct buf *request, int timeout_ms, ask_line_fn *fn, void *context)
@@ -85,27 +92,33 @@ int ask_agent(struct cli *cli, struct buf *request, int timeout_ms, ask_line_fn 
 	return ask_socket(cli, cli->control, "agent", request, timeout_ms, fn, context);
 }
 
-int ask_broker(struct cli *cli, const char *kind, const char *const *parameters, ask_line_fn *fn, void *context)
+int query_request(struct cli *cli, struct buf *request, const char *kind, const char *const *parameters)
 {
-	struct buf request;
 	bool first = true;
-	request_begin(&request, "query");
-	request_text(&request, "kind", kind);
-	(void)buf_text(&request, ",\"parameters\":["); /* see request_begin */
+	request_begin(request, "query");
+	request_text(request, "kind", kind);
+	(void)buf_text(request, ",\"parameters\":["); /* see request_begin */
 	for (size_t i = 0; parameters[i] != NULL; i += 2) {
 		char name_value[4096];
 		if (parameters[i + 1] == NULL)
 			continue;
 		int n = snprintf(name_value, sizeof name_value, "%s=%s", parameters[i], parameters[i + 1]);
 		if (n < 0 || (size_t)n >= sizeof name_value) {
-			buf_release(&request);
+			buf_release(request);
 			return complain(cli, USAGE, "%s: the text is too long", parameters[i]);
 		}
-		(void)buf_text(&request, first ? "" : ",");
-		(void)json_string(&request, name_value);
+		(void)buf_text(request, first ? "" : ",");
+		(void)json_string(request, name_value);
 		first = false;
 	}
-	(void)buf_text(&request, "]");
-	request_finish(&request);
-	return ask_agent(cli, &request, ASK_MS, fn, context);
+	(void)buf_text(request, "]");
+	request_finish(request);
+	return DONE;
+}
+
+int ask_broker(struct cli *cli, const char *kind, const char *const *parameters, ask_line_fn *fn, void *context)
+{
+	struct buf request;
+	int status = query_request(cli, &request, kind, parameters);
+	return status == DONE ? ask_agent(cli, &request, ASK_MS, fn, context) : status;
 }

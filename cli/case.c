@@ -48,6 +48,7 @@ static void show_head(struct cli *cli, const struct object *page)
 	struct columns columns;
 	const char *phase = object_text(page, "phase"), *custodian = object_text(page, "custodian"), *destination = object_text(page, "destination");
 	const char *screening = object_text(page, "screening_due");
+	struct object related;
 	painted(cli, stdout, BOLD, "%s", show_case(cli, page));
 	puts(object_flag(page, "closed") ? text_of(cli, T_CLOSED) : "");
 	columns_begin(&columns, cli, 2);
@@ -62,7 +63,10 @@ static void show_head(struct cli *cli, const struct object *page)
 		head(&columns, T_DESTINATION, PLAIN, destination);
 	if (screening != NULL)
 		head(&columns, T_SCREENING_WORD, YELLOW, say(cli, T_DUE_BY, show_moment(cli, screening), NULL));
-	head(&columns, T_YOUR_RELATION, PLAIN, list_of(cli, page, "relations"));
+	if (object_get(page, "relations") != NULL)
+		head(&columns, T_YOUR_RELATION, PLAIN, list_of(cli, page, "relations"));
+	for (size_t i = 0; object_at(page, "related", i, &cli->shown, &related); i++)
+		head(&columns, i == 0 ? T_RELATIONS : T_NOTHING, PLAIN, say(cli, T_AGENCY_AS, object_text(&related, "agency"), list_of(cli, &related, "relations"), NULL));
 	columns_print(&columns, stdout);
 }
 
@@ -171,6 +175,14 @@ static void show_event(struct cli *cli, struct columns *columns, const struct ob
 	columns_cell(columns, PLAIN, "%s", show_data(cli, event));
 }
 
+void show_page(struct cli *cli, const struct object *page)
+{
+	show_head(cli, page);
+	show_needs(cli, page);
+	show_gaps(cli, page);
+	show_handovers(cli, page);
+}
+
 /* First the page, then the timeline, newest first. */
 static bool on_line(struct cli *cli, void *context, const char *line, size_t n)
 {
@@ -182,10 +194,7 @@ static bool on_line(struct cli *cli, void *context, const char *line, size_t n)
 		return true;
 	if (!page->shown) {
 		page->shown = true;
-		show_head(cli, &object);
-		show_needs(cli, &object);
-		show_gaps(cli, &object);
-		show_handovers(cli, &object);
+		show_page(cli, &object);
 		return true;
 	}
 	if (page->lines++ == 0)

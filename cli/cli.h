@@ -75,11 +75,16 @@ typedef bool ask_line_fn(struct cli *cli, void *context, const char *line, size_
 /* Sends `request` to the agent and hands over the lines of its reply; a failure is told on stderr. timeout_ms of silence; -1: none. */
 int ask_agent(struct cli *cli, struct buf *request, int timeout_ms, ask_line_fn *fn, void *context);
 int ask_socket(struct cli *cli, const char *path, const char *who, struct buf *request, int timeout_ms, ask_line_fn *fn, void *context);
+/* The same without telling: OK, or the error that control_connect or control_next gave. */
+struct asking { const char *path; const struct buf *request; int timeout_ms; ask_line_fn *fn; void *context; };
+int ask_try(struct cli *cli, const struct asking *asking, struct err *ret_err);
+int ask_failed(struct cli *cli, const struct err *err);                  /* tells what asking the agent ended with; FAILED */
 #define ASK_MS 70000
 /* Prints the line as it is: --json. */
 ask_line_fn print_line;
 /* {"do":"query","kind":KIND,"parameters":[…]}; parameters as "name", value, … , NULL; a pair whose value is NULL is left out. */
 int ask_broker(struct cli *cli, const char *kind, const char *const *parameters, ask_line_fn *fn, void *context);
+int query_request(struct cli *cli, struct buf *request, const char *kind, const char *const *parameters);   /* that request; an exit status, told already */
 /* Pieces of requests. */
 void request_begin(struct buf *request, const char *what);              /* {"do":"what" */
 void request_text(struct buf *request, const char *name, const char *value);   /* ,"name":"value"; nothing for NULL */
@@ -152,6 +157,18 @@ int cases_main(struct cli *cli, int argc, char **argv);             /* worklist.
 const char *handover_clock(struct cli *cli, const struct object *line);   /* case.c: what it waits for, and how long */
 int offers_main(struct cli *cli, int argc, char **argv);
 int replay_main(struct cli *cli, int argc, char **argv);            /* replay.c */
+int report_main(struct cli *cli, int argc, char **argv);            /* report.c */
+void show_page(struct cli *cli, const struct object *page);         /* case.c: the page of a case */
+
+/* --- resume.c: a replay that carries on after a lost link -------------------------------------------------------------------------- */
+
+/* What is asked of the log; NULL: not given. The lines go to fn, each once and in the order of the log, however often the link breaks in between. An exit status, told already. */
+struct replay_question {
+	const char *purpose, *on_behalf_of, *from, *to, *subject, *type, *as_of, *as_seen_by, *records, *after, *limit;
+};
+int ask_replay(struct cli *cli, const struct replay_question *question, ask_line_fn *fn, void *context);
+/* Where a line stands: the sequence that --after takes to go on behind it. False: it has none. */
+bool line_sequence(const char *line, uint64_t *ret_sequence);
 int admin_main(struct cli *cli, int argc, char **argv);             /* admin.c */
 int restore_main(struct cli *cli, const char *backup, const char *keys_backup); /* restore.c; keys_backup may be NULL */
 int accept_epoch_main(struct cli *cli, int argc, char **argv);      /* accept.c */

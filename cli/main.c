@@ -35,8 +35,10 @@ static const char *const inbox_options[] = {"--all", "also what is done and what
 	"--since MOMENT", "received since", NULL};
 static const char *const cases_options[] = {"--gaps", "with gaps only", "--unplaced", "with a handover that nobody has taken", "--no-destination", "no municipality known, or one that nobody answers for", "--no-date", "inside, and no release date known",
 	"--screening", "screening still due", "--hold", "release recorded and not yet confirmed", "--within DAYS", "release within so many days", NULL};
-static const char *const replay_options[] = {"--purpose TEXT", "why you look: goes on record", "--from T", "recorded at or after", "--to T", "recorded before", "--case C", "of this case only", "--type TYPE", "of this type only",
-	"--as-seen-by AGENCY", "exactly what that agency was given", "--as-of T", "as things stood then", "--limit N", "so many at most", NULL};
+static const char *const replay_options[] = {"--purpose TEXT", "why you look: goes on record", "--on-behalf-of TEXT", "for whom you look: goes on record", "--from T", "recorded at or after",
+	"--to T", "recorded before", "--case C", "of this case only", "--type TYPE,…", "of these types only", "--as-of T", "the state of the case, or of each case, as it was on record then",
+	"--as-seen-by AGENCY", "what that agency was given (by then, with --as-of), in the form that it was given", "--records", "with whom each event went to, deliveries, acknowledgements, questions, denials, erasures",
+	"--after SEQUENCE", "go on behind that one", "--limit N", "so many at most", NULL};
 static const char *const link_options[] = {"CASE NUMBER", "sets it; \"\" removes it; - reads it from stdin, so that no list of processes shows it", "CASE", "shows it", NULL};
 static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
 static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live log, while the broker goes on", "backup-keys DIR", "a copy of the keys, to be kept apart and a short time",
@@ -64,7 +66,7 @@ static const struct command commands[] = {
 	{"status", status_main, "", T_HELP_STATUS, NULL},
 	{"receipts", receipts_main, "[--refused] [--max N]", T_HELP_RECEIPTS, receipts_options},
 	{"retry", retry_main, "SEQUENCE…", T_HELP_RETRY, NULL},
-	{"replay", replay_main, "--purpose TEXT [--from T] [--to T] [--case C] [--type TYPE] [--as-seen-by AGENCY] [--as-of T]", T_HELP_REPLAY, replay_options},
+	{"replay", replay_main, "--purpose TEXT [--from T] [--to T] [--case C] [--type TYPE,…] [--as-of T] [--as-seen-by AGENCY] [--records]", T_HELP_REPLAY, replay_options},
 	{"accept-epoch", accept_epoch_main, "FILE|-", T_HELP_ACCEPT_EPOCH, NULL},
 	{"admin", admin_main, "status|queues|timers|backup DIR|backup-keys DIR|restore DIR|epoch|rebuild|repair|checkpoint|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
 	{"keygen", keygen_main, "DIR NAME", T_HELP_KEYGEN, NULL},

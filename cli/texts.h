@@ -82,6 +82,15 @@
 	TEXT(DESTINATION, "destination", "bestemming") \
 	TEXT(NO_DESTINATION, "not known: the national desk looks for one", "onbekend: het landelijk loket zoekt er een") \
 	TEXT(YOUR_RELATION, "you are", "u bent") \
+	TEXT(RELATIONS, "related", "betrokken") \
+	TEXT(AGENCY_AS, "% (%)", "% (%)") \
+	TEXT(NOTHING, "", "") \
+	TEXT(AS_OF, "as on record on %, up to #%", "zoals vastgelegd op %, tot en met #%") \
+	TEXT(GIVEN_AT, "given %", "verstrekt %") \
+	TEXT(RECEIVED_AT, "received %", "ontvangen %") \
+	TEXT(NOT_RECEIVED, "not received", "niet ontvangen") \
+	TEXT(NOTHING_IN_SCOPE, "Nothing of this stands in the log, as far as your scope shows it.", "Hierover staat niets in het logboek, voor zover uw bevoegdheid reikt.") \
+	TEXT(GOES_ON, "the answer broke off behind sequence %; it goes on when the broker can be asked again", "het antwoord brak af na volgnummer %; het gaat door zodra de broker weer bereikbaar is") \
 	TEXT(NEEDS, "Needs", "Behoeften") \
 	TEXT(SCREENING_WORD, "screening", "screening") \
 	TEXT(DUE_BY, "due by %", "voor %") \

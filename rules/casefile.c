@@ -166,21 +166,38 @@ static void handovers(struct page *p)
 	buf_text(&p->out, "]");
 }
 
-static void relations_member(struct page *p)
+const char *rules_relation_name(size_t i, uint32_t *ret_bit)
 {
 	static const struct { uint32_t bit; const char *name; } names[] = {
 		{ REL_CUSTODIAN, "custodian" }, { REL_SUPERVISOR, "supervisor" }, { REL_AUTHORITY, "authority" }, { REL_MUNICIPALITY, "municipality" },
 		{ REL_CANDIDATE, "candidate" }, { REL_PROVIDER, "provider" }, { REL_DESK, "desk" },
 	};
-	bool first = true;
 
-	buf_text(&p->out, ",\"relations\":[");
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (p->relations & names[i].bit) {
-			buf_printf(&p->out, "%s\"%s\"", first ? "" : ",", names[i].name);
+	if (i >= sizeof names / sizeof *names)
+		return NULL;
+	*ret_bit = names[i].bit;
+	return names[i].name;
+}
+
+static void relations_list(struct buf *out, uint32_t relations)
+{
+	const char *name;
+	bool first = true;
+	uint32_t bit;
+
+	buf_text(out, "[");
+	for (size_t i = 0; (name = rules_relation_name(i, &bit)); i++)
+		if (relations & bit) {
+			buf_printf(out, "%s\"%s\"", first ? "" : ",", name);
 			first = false;
 		}
-	buf_text(&p->out, "]");
+	buf_text(out, "]");
+}
+
+static void relations_member(struct page *p)
+{
+	buf_text(&p->out, ",\"relations\":");
+	relations_list(&p->out, p->relations);
 }
 
 static void text_member(struct buf *out, const char *name, const char *text)
@@ -300,5 +317,52 @@ int rules_case_line(const Reentry__CaseState *c, const struct policy *policy, co
 	gaps(&p);
 	handovers(&p);
 	buf_text(&p.out, "}");
+	return finish(&p, arena, ret_json);
+}
+
+/* Who has a relation to the case, and which. */
+static int related_member(struct page *p, struct arena *arena)
+{
+	struct related *related = NULL;
+	size_t n = 0;
+	int error = relations_of(p->c, p->policy, arena, &related, &n);
+
+	buf_text(&p->out, ",\"related\":[");
+	for (size_t i = 0; i < n; i++) {
+		buf_text(&p->out, i ? ",{\"agency\":" : "{\"agency\":");
+		json_quote(&p->out, related[i].agency->id);
+		buf_text(&p->out, ",\"relations\":");
+		relations_list(&p->out, related[i].relations);
+		buf_text(&p->out, "}");
+	}
+	buf_text(&p->out, "]");
+	return error;
+}
+
+int rules_case_state(const Reentry__CaseState *c, const struct policy *policy, uint32_t classes, moment now, struct arena *arena, char **ret_json)
+{
+	static const struct agency somebody = { .id = "", .role = ROLE_AUDITOR };
+	struct page p = { .c = c, .policy = policy, .asking = &somebody, .now = now, .relations = REL_ALL, .care = classes & CLASS_BIT(CLASS(C)) ? CARE_ALL : 0 };
+	int error = OK;
+
+	buf_init(&p.out);
+	buf_text(&p.out, "{\"case\":");
+	json_quote(&p.out, c->ref);
+	if (classes & CLASS_BIT(CLASS(A))) {
+		text_member(&p.out, "merged_into", c->merged_into);
+		error = related_member(&p, arena);
+		dates(&p);
+		flags(&p);
+	}
+	if (classes & CLASS_BIT(CLASS(B))) {
+		needs(&p);
+		gaps(&p);
+		handovers(&p);
+	}
+	buf_text(&p.out, "}");
+	if (error) {
+		buf_release(&p.out);
+		return error;
+	}
 	return finish(&p, arena, ret_json);
 }

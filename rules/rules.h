@@ -116,6 +116,10 @@ uint32_t rules_care(const Reentry__CaseState *state, const struct policy *policy
 /* Whether both routes of the record are shown the same, so that it need be made once only; false where that cannot be told beforehand. */
 bool rules_show_alike(const struct rules_record *record, const Reentry__Route *a, enum role role_a, const Reentry__Route *b, enum role role_b);
 int rules_show(const struct rules_record *record, const Reentry__Route *route, enum role role, struct arena *arena, struct shown *ret_shown);
+/* The event as somebody may see it who was granted these classes, and has no relation to the case (an auditor): the bytes as recorded; or, without class C, a notice, snapshot or offer with
+ * class C needs as CARE, for which A and B are needed. ERR_NOTFOUND: nothing of it. */
+#define CLASS_BIT(class) (1u << (class))
+int rules_show_classes(const struct rules_record *record, uint32_t classes, struct arena *arena, struct shown *ret_shown);
 
 /* --- relations (domain.md 2) ---------------------------------------------------------------------------------------- */
 
@@ -134,6 +138,10 @@ int relations_of(const Reentry__CaseState *state, const struct policy *policy, s
 int rules_case_view(const Reentry__CaseState *state, const struct policy *policy, const struct agency *asking, moment now, struct arena *arena, char **ret_json);
 /* A work-list line of the case for an agency (reentry cases, reentry offers): one JSON object with the flags that filters use; ERR_NOTFOUND. */
 int rules_case_line(const Reentry__CaseState *state, const struct policy *policy, const struct agency *asking, moment now, struct arena *arena, char **ret_json);
+/* The whole case for somebody who was granted these classes (CLASS_BIT): dates, places and who has which relation are A, needs, gaps and handovers B; without C its needs are shown as CARE. */
+int rules_case_state(const Reentry__CaseState *state, const struct policy *policy, uint32_t classes, moment now, struct arena *arena, char **ret_json);
+/* "custodian" …; NULL behind the last. */
+const char *rules_relation_name(size_t i, uint32_t *ret_bit);
 /* A human-readable name of a timer kind ("milestone", "offer-deadline"), for admin timers. */
 const char *rules_timer_name(uint32_t kind);
 

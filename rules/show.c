@@ -303,3 +303,36 @@ bool rules_show_alike(const struct rules_record *record, const Reentry__Route *a
 {
 	return a->relations == b->relations && a->care == b->care && role_a == role_b && !same(record->envelope->type, "case.snapshot");
 }
+
+/* --- to an auditor --------------------------------------------------------------------------------------------------------------- */
+
+#define HAS(classes, name) (((classes) & CLASS_BIT(CLASS(name))) != 0)
+
+/* The record is sealed as class C for what it may hold beside its own class: shown with that masked. */
+static int show_masked(const struct rules_record *record, const struct type_row *row, uint32_t classes, struct arena *arena, struct shown *ret_shown)
+{
+	Reentry__Route anybody = REENTRY__ROUTE__INIT;
+
+	if (!(classes & CLASS_BIT(row->class)))
+		return ERR_NOTFOUND;
+	if (row->payload == &reentry__case_merged__descriptor)
+		return OK;
+	if (!may_change(row->payload) || !HAS(classes, B))
+		return ERR_NOTFOUND;
+	anybody.has_relations = true;
+	anybody.relations = row->payload == &reentry__handover_offered__descriptor ? REL_CANDIDATE : REL_CUSTODIAN; /* the note of an offer may tell what its need does not */
+	return rules_show(record, &anybody, ROLE_AUDITOR, arena, ret_shown);
+}
+
+int rules_show_classes(const struct rules_record *record, uint32_t classes, struct arena *arena, struct shown *ret_shown)
+{
+	const struct type_row *row = catalogue_find(record->envelope->type);
+
+	*ret_shown = (struct shown){ (Reentry__Event *)(uintptr_t)record->envelope, record->event->content.data, record->event->content.len, record->event->municipality,
+		record->event->has_phase };
+	if (!row)
+		return ERR_NOTFOUND;
+	if (classes & CLASS_BIT(record->class))
+		return OK;
+	return record->class == CLASS(C) ? show_masked(record, row, classes, arena, ret_shown) : ERR_NOTFOUND;
+}

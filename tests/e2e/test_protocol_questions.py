@@ -69,7 +69,7 @@ def test_a_replay_needs_role_purpose_and_scope(broker):
     assert not last.code
     assert [(auditor.opened(d).type, auditor.opened(d).subject) for d in items] == [
         ("custody.started", "C-1"), ("custody.started", "C-2"), ("need.screened", "C-1")]
-    assert broker.status()["last_sequence"] == before + 1, "the replay is on record"
+    assert broker.status()["last_sequence"] == before + 2, "that the replay began, and that it ended, is on record"
     assert [auditor.opened(d).subject for d in auditor.ask("replay", purpose="p", case="C-2")[1]] == ["C-2"]
     assert [auditor.opened(d).type for d in auditor.ask("replay", purpose="p", type="need.screened")[1]] == ["need.screened"]
     assert auditor.ask("replay", purpose="p", after=items[1].sequence)[1][0].sequence == items[2].sequence
