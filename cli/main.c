@@ -39,6 +39,9 @@ static const char *const replay_options[] = {"--purpose TEXT", "why you look: go
 	"--to T", "recorded before", "--case C", "of this case only", "--type TYPE,…", "of these types only", "--as-of T", "the state of the case, or of each case, as it was on record then",
 	"--as-seen-by AGENCY", "what that agency was given (by then, with --as-of), in the form that it was given", "--records", "with whom each event went to, deliveries, acknowledgements, questions, denials, erasures",
 	"--after SEQUENCE", "go on behind that one", "--limit N", "so many at most", NULL};
+static const char *const report_options[] = {"access --case C", "who was given what of the case and when; who looked, asked, was denied", "notice", "days of notice of each municipality: median, worst, the late ones",
+	"--from D, --to D", "notice: of releases from that day up to, not including, that day", "--late N", "notice: fewer days are late (14), unless the custody was shorter", "--releases", "notice: every release, not only the late ones",
+	"--csv", "notice: for a spreadsheet", "--purpose TEXT", "why you look: goes on record (otherwise: report access, report notice)", "--on-behalf-of TEXT", "", "--file FILE", "lines of reentry --json replay --records, instead of asking", NULL};
 static const char *const link_options[] = {"CASE NUMBER", "sets it; \"\" removes it; - reads it from stdin, so that no list of processes shows it", "CASE", "shows it", NULL};
 static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
 static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live log, while the broker goes on", "backup-keys DIR", "a copy of the keys, to be kept apart and a short time",
@@ -68,6 +71,7 @@ static const struct command commands[] = {
 	{"retry", retry_main, "SEQUENCE…", T_HELP_RETRY, NULL},
 	{"replay", replay_main, "--purpose TEXT [--from T] [--to T] [--case C] [--type TYPE,…] [--as-of T] [--as-seen-by AGENCY] [--records]", T_HELP_REPLAY, replay_options},
 	{"accept-epoch", accept_epoch_main, "FILE|-", T_HELP_ACCEPT_EPOCH, NULL},
+	{"report", report_main, "access --case C | notice [--from D] [--to D] [--csv] [--releases]", T_HELP_REPORT, report_options},
 	{"admin", admin_main, "status|queues|timers|backup DIR|backup-keys DIR|restore DIR|epoch|rebuild|repair|checkpoint|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
 	{"keygen", keygen_main, "DIR NAME", T_HELP_KEYGEN, NULL},
 	{"rehearse", rehearse, "-c BROKERCFG SCENARIO.jsonl", T_HELP_REHEARSE, NULL},

@@ -85,6 +85,39 @@
 	TEXT(RELATIONS, "related", "betrokken") \
 	TEXT(AGENCY_AS, "% (%)", "% (%)") \
 	TEXT(NOTHING, "", "") \
+	TEXT(HELP_REPORT, "who was given what; days of notice, for auditors", "wie kreeg wat; dagen aankondiging, voor toezichthouders") \
+	TEXT(ACCESS_REPORTED, "% reported: % (class %)", "% meldde: % (klasse %)") \
+	TEXT(ACCESS_REPORTED_ERASED, "% reported something that has been erased: %", "% meldde iets wat is gewist: %") \
+	TEXT(ACCESS_GIVEN, "    given to % as %: handed over %, received %", "    verstrekt aan % als %: overgedragen %, ontvangen %") \
+	TEXT(ACCESS_NOT_RECEIVED, "    given to % as %: handed over %, not received", "    verstrekt aan % als %: overgedragen %, niet ontvangen") \
+	TEXT(ACCESS_NOT_GIVEN, "    meant for % as %: not handed over", "    bestemd voor % als %: niet overgedragen") \
+	TEXT(ACCESS_CONSENT, "%, with consent", "%, met toestemming") \
+	TEXT(NAMED_ONLY, "named in it", "erin genoemd") \
+	TEXT(ACCESS_SHOWN, "% looked at the case.", "% bekeek de zaak.") \
+	TEXT(ACCESS_READ, "% read the case in the log.", "% las de zaak in het logboek.") \
+	TEXT(ACCESS_READ_ALL, "% read the log of all cases.", "% las het logboek van alle zaken.") \
+	TEXT(ACCESS_PROVED, "% took a bundle of the case with its proofs.", "% nam een bundel van de zaak met de bewijzen.") \
+	TEXT(ACCESS_DENIED, "% asked about the case and was refused (%).", "% vroeg naar de zaak en werd geweigerd (%).") \
+	TEXT(ACCESS_REFUSED, "% wanted to report something and was refused (%).", "% wilde iets melden en werd geweigerd (%).") \
+	TEXT(ACCESS_STALE, "% reported something that was out of date; nobody was told.", "% meldde iets wat achterhaald was; niemand kreeg het te horen.") \
+	TEXT(ACCESS_ERASE_ORDERED, "% ordered the erasure of the case.", "% gaf opdracht de zaak te wissen.") \
+	TEXT(ACCESS_ERASE_WITHDRAWN, "% withdrew the order of erasure.", "% trok de opdracht tot wissen in.") \
+	TEXT(ACCESS_ERASE_CONFIRMED, "% confirmed the erasure.", "% bevestigde het wissen.") \
+	TEXT(ACCESS_ERASED, "% destroyed the keys: the content is gone.", "% vernietigde de sleutels: de inhoud is weg.") \
+	TEXT(ACCESS_PURPOSE, "Purpose: %.", "Doel: %.") \
+	TEXT(ACCESS_FOR, "On behalf of: %.", "Namens: %.") \
+	TEXT(NOTICE_TOWN, "municipality", "gemeente") \
+	TEXT(NOTICE_RELEASES, "releases", "vrijlatingen") \
+	TEXT(NOTICE_MEDIAN, "median days", "mediaan dagen") \
+	TEXT(NOTICE_WORST, "worst", "slechtste") \
+	TEXT(NOTICE_LATE, "late", "te laat") \
+	TEXT(NOTICE_LATE_ONES, "Late", "Te laat") \
+	TEXT(NOTICE_EVERY, "Every release", "Elke vrijlating") \
+	TEXT(NOTICE_DAYS, "% days", "% dagen") \
+	TEXT(NOTICE_ORDERED, "ordered", "bevolen") \
+	TEXT(NOTICE_FIRST, "of a first date % days", "van een eerste datum % dagen") \
+	TEXT(NOTICE_NONE, "No release in that time, as far as your scope shows it.", "Geen vrijlating in die tijd, voor zover uw bevoegdheid reikt.") \
+	TEXT(NEVER_TOLD, "never told", "nooit verteld") \
 	TEXT(AS_OF, "as on record on %, up to #%", "zoals vastgelegd op %, tot en met #%") \
 	TEXT(GIVEN_AT, "given %", "verstrekt %") \
 	TEXT(RECEIVED_AT, "received %", "ontvangen %") \
