@@ -189,7 +189,7 @@ void witness_tick(struct broker *broker);           /* when one is due */
 /* In a turn: an agent's cosignature. OK also for one that is not taken; other errors are the turn's. */
 int witness_cosign(struct broker *broker, struct session *session, const char *note);
 
-/* --- query.c, query_case.c, query_replay.c, directory.c: questions --------------------------------------------------------- */
+/* --- query.c, query_*.c, replay.c, directory.c: questions --------------------------------------------------------- */
 
 void query_begin(struct broker *broker, struct session *session, const Reentry__Query *query);
 void query_credit(struct broker *broker, struct session *session, const Reentry__Credit *credit);

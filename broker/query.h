@@ -71,5 +71,9 @@ int directory_part(struct broker *broker, struct session *session, struct query 
 int replay_begin(struct broker *broker, struct session *session, struct query *query, struct err *err);
 int replay_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err);
 void replay_end(struct query *query);
+/* query_prove.c */
+int prove_question_begin(struct broker *broker, struct session *session, struct query *query, struct err *err);
+int prove_question_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err);
+void prove_question_end(struct query *query);
 
 #endif

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/proofs.h"
 #include "cli/rehearse.h"
 #include "lib/crypt.h"
 
@@ -42,6 +43,9 @@ static const char *const replay_options[] = {"--purpose TEXT", "why you look: go
 static const char *const report_options[] = {"access --case C", "who was given what of the case and when; who looked, asked, was denied", "notice", "days of notice of each municipality: median, worst, the late ones",
 	"--from D, --to D", "notice: of releases from that day up to, not including, that day", "--late N", "notice: fewer days are late (14), unless the custody was shorter", "--releases", "notice: every release, not only the late ones",
 	"--csv", "notice: for a spreadsheet", "--purpose TEXT", "why you look: goes on record (otherwise: report access, report notice)", "--on-behalf-of TEXT", "", "--file FILE", "lines of reentry --json replay --records, instead of asking", NULL};
+static const char *const prove_options[] = {"--case C", "", "--purpose TEXT", "why you look: goes on record", "--on-behalf-of TEXT", "", "--witnesses AGENCY,…", "agencies that must have cosigned", "--out FILE", "a new file (otherwise stdout)", NULL};
+static const char *const verify_options[] = {"FILE", "a bundle: checked offline, without any daemon", "--key LOG.pub", "public key of the log, from somebody you trust", "--witness AGENCY.pub", "an agency that must have cosigned", "--show", "prints the records",
+	"--log", "the whole store of a stopped broker, or a backup; -c names the broker's configuration", "--store DIR", "of another store", NULL};
 static const char *const link_options[] = {"CASE NUMBER", "sets it; \"\" removes it; - reads it from stdin, so that no list of processes shows it", "CASE", "shows it", NULL};
 static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
 static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live log, while the broker goes on", "backup-keys DIR", "a copy of the keys, to be kept apart and a short time",
@@ -72,6 +76,8 @@ static const struct command commands[] = {
 	{"replay", replay_main, "--purpose TEXT [--from T] [--to T] [--case C] [--type TYPE,…] [--as-of T] [--as-seen-by AGENCY] [--records]", T_HELP_REPLAY, replay_options},
 	{"accept-epoch", accept_epoch_main, "FILE|-", T_HELP_ACCEPT_EPOCH, NULL},
 	{"report", report_main, "access --case C | notice [--from D] [--to D] [--csv] [--releases]", T_HELP_REPORT, report_options},
+	{"prove", prove_main, "--case C --purpose TEXT [--witnesses AGENCY,…] [--out FILE]", T_HELP_PROVE, prove_options},
+	{"verify", verify_main, "FILE --key LOG.pub [--witness AGENCY.pub …] [--show] | --log [--store DIR] [--key LOG.pub]", T_HELP_VERIFY, verify_options},
 	{"admin", admin_main, "status|queues|timers|backup DIR|backup-keys DIR|restore DIR|epoch|rebuild|repair|checkpoint|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
 	{"keygen", keygen_main, "DIR NAME", T_HELP_KEYGEN, NULL},
 	{"rehearse", rehearse, "-c BROKERCFG SCENARIO.jsonl", T_HELP_REHEARSE, NULL},

@@ -27,9 +27,10 @@ static FILE *make_file(const char *path)
 
 int prove_main(struct cli *cli, int argc, char **argv)
 {
-	const char *subject = NULL, *purpose = NULL, *path = NULL, *witnesses = NULL;
+	const char *subject = NULL, *purpose = NULL, *path = NULL, *witnesses = NULL, *behalf = NULL;
 	const struct option_row options[] = {
-		{"case", 0, false, false, &subject}, {"purpose", 0, false, false, &purpose}, {"out", 'o', false, false, &path}, {"witnesses", 0, false, false, &witnesses}, {0},
+		{"case", 0, false, false, &subject}, {"purpose", 0, false, false, &purpose}, {"out", 'o', false, false, &path}, {"witnesses", 0, false, false, &witnesses},
+		{"on-behalf-of", 0, false, false, &behalf}, {0},
 	};
 	struct proving p = {.out = stdout};
 	int first;
@@ -46,7 +47,7 @@ int prove_main(struct cli *cli, int argc, char **argv)
 		return status;
 	if (path != NULL && (p.out = make_file(path)) == NULL)
 		return complain(cli, FAILED, "%s: cannot be made (%s); a file that is there is not overwritten", path, strerror(errno));
-	const char *const parameters[] = {"case", subject, "purpose", purpose, "witnesses", witnesses, NULL};
+	const char *const parameters[] = {"case", subject, "purpose", purpose, "on_behalf_of", behalf, "witnesses", witnesses, NULL};
 	status = ask_broker(cli, "prove", parameters, on_line, &p);
 	if (p.out != stdout && fclose(p.out) != 0)
 		p.failed = true;

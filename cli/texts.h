@@ -85,6 +85,8 @@
 	TEXT(RELATIONS, "related", "betrokken") \
 	TEXT(AGENCY_AS, "% (%)", "% (%)") \
 	TEXT(NOTHING, "", "") \
+	TEXT(HELP_PROVE, "the records of a case with proofs, for anybody to check", "de gegevens van een zaak met bewijzen, door ieder te controleren") \
+	TEXT(HELP_VERIFY, "check a bundle, or a whole log, offline", "controleer een bundel, of een heel logboek, zonder verbinding") \
 	TEXT(HELP_REPORT, "who was given what; days of notice, for auditors", "wie kreeg wat; dagen aankondiging, voor toezichthouders") \
 	TEXT(ACCESS_REPORTED, "% reported: % (class %)", "% meldde: % (klasse %)") \
 	TEXT(ACCESS_REPORTED_ERASED, "% reported something that has been erased: %", "% meldde iets wat is gewist: %") \

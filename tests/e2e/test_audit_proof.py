@@ -125,3 +125,23 @@ def test_the_command_judges_a_store(told, programs):
         f.write(data)
     assert programs(*arguments).returncode == 0
     told.start()
+
+
+def test_a_bundle_keeps_to_the_scope(told):
+    auditor, town = told.peer("audit-nl").hello(), told.peer("gm0599").hello()
+    assert town.ask("prove", case="C-1", purpose="curious")[2].code == "not-allowed"
+    assert auditor.ask("prove", case="C-1")[2].code == auditor.ask("prove", case="C-1", purpose=" ")[2].code == "invalid-value"
+
+    def opened(scope):
+        told.scope = scope
+        told.write_config()
+        told.reload()
+        assert told.control(do="checkpoint")[1] == {"end": "ok"}
+        lines, _, answer = auditor.ask("prove", case="C-1", purpose="a test")
+        return answer.code or sorted(event.type for event in judge(told, [json.loads(line) for line in lines]))
+    whole = 'municipalities = [ "0344" ]; types = [ "*" ]; classes = [ "A", "B" ];'
+    assert opened(whole) == ["custody.started", "need.screened"]
+    assert opened(whole.replace(', "B"', "")) == ["custody.started"], "bodies only as far as their classes are granted"
+    assert opened(whole.replace("0344", "0599")) == "no-such-case" == auditor.ask("prove", case="C-9", purpose="a test")[2].code
+    assert opened('types = [ "*" ]; classes = [ "A", "B" ];') == "no-such-case"
+    assert opened('municipalities = [ "*" ]; classes = [ "A", "B" ];') == opened('municipalities = [ "*" ]; types = [ "*" ];') == opened(None) == "not-allowed"
