@@ -58,6 +58,8 @@ class Book:
         self.subject.update((c, subject) for c in contents)
 
     def receipt(self, content, receipt, may_refuse):
+        if receipt.result == ACCEPTED and content in self.sequence:
+            self.wrong(f"sequence {self.sequence[content]} was receipted, and the event was not there")
         if receipt.result in (ACCEPTED, DUPLICATE):
             known = self.sequence.setdefault(content, receipt.sequence)
             if known != receipt.sequence or not receipt.sequence:
@@ -71,9 +73,10 @@ class Book:
 class BrokerBench:
     name = "broker"
     phases = ("first start", "start", "publish", "delivery", "acknowledgement", "replay", "rotation", "backup", "erasure", "stop")
+    deliberate = "can no longer be trusted to keep what it was given"
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, program=None, fault=None):
+        self.folder, self.program = folder, program or os.path.join(BIN, "reentry-broker")
         self.country = Country(folder, load_proto(folder), AGENCIES)
         self.country.keys["broker-2"] = Key(self.country.keys_folder, "broker-2")
         self.shim = Shim(folder, "broker")
@@ -85,7 +88,8 @@ class BrokerBench:
         self.lost = False                # a connection has ended
         self.first = False               # it runs on a store of its own, made for the occasion
         self.first_config = self.write_first()
-        self.country.start()
+        self.country.environment.update({"REENTRY_FAULT": fault} if fault else {})
+        self.launch(self.country.config)
 
     def close(self):
         self.drop_peers()
@@ -117,13 +121,13 @@ class BrokerBench:
             return f.read()
 
     def mark(self):
-        return os.path.getsize(self.country.log_path)
+        return os.path.getsize(self.country.log_path) if os.path.exists(self.country.log_path) else 0
 
     def launch(self, config):
         """Starts the broker; whether it became ready. When it did not, it has ended."""
         mark = self.mark()
         with open(self.country.log_path, "a", encoding="utf-8") as log:
-            self.country.process = subprocess.Popen([os.path.join(BIN, "reentry-broker"), "-c", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.country.process = subprocess.Popen([self.program, "-c", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                                     env={**os.environ, "REENTRY_LOG": "info", **self.country.environment})
         wait_for(lambda: self.country.process.poll() is not None or "ready broker=" in self.log_from(mark), "the broker's start")
         self.first = config == self.first_config

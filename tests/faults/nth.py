@@ -1,5 +1,6 @@
 """One call after the other fails: which, in which phase and with what error, what became of the daemon, and whether that is allowed."""
 import collections
+import errno
 import random
 import re
 import time
@@ -9,12 +10,12 @@ from shim import ERRORS, OPS, name_of
 
 NEVER = 1 << 31
 UNHARMED = 1                   # beyond the last call: a run in which nothing fails must pass, too
-DELIBERATE = "can no longer be trusted to keep what it was given"
 STARTING = ("first start", "start")
 LIBRARY_ENDS = {               # libraries that end the process, and how, when their own allocation fails; told apart by where the call came from
     "libzmq.so.5": (-6,),      # alloc_assert, bad_alloc
     "libconfig.so.9": (-11, 2),  # does not look at what calloc gives it; its scanner exits (1.5)
 }
+COMMITS = {(phase, op) for phase in ("publish", "acknowledgement") for op in ("pwrite", "writev", "sync")}    # phases whose only writes are the store's
 TELLING = 40                   # frames shown of a call that led to something wrong
 
 
@@ -83,15 +84,18 @@ class Sweep:
 
     def fate(self):
         """What became of the daemon, told apart: it lives, it ended as it must behind a lost sync, a library ended it, or it crashed."""
-        bench, injection, fired, mark = self.bench, self.last, self.last_fired, self.last_mark
+        bench, injection, mark = self.bench, self.last, self.last_mark
+        fired = self.last_fired or bench.shim.fired    # it may have come while it was disarmed
         if bench.alive:
             self.count["went on"] += fired
+            if fired and (injection.phase, injection.op) in COMMITS and injection.error == errno.EIO and bench.name == "broker":
+                bench.book.wrong("it went on behind a write or sync that failed")
             return
         code, log = bench.exit_code(), bench.log_from(mark)
         told = re.findall("^<3>(.*)$", log, re.MULTILINE)
         if injection.phase == "stop" and code == 0:
             self.count["stopped"] += fired
-        elif code == 1 and DELIBERATE in log and fired:
+        elif code == 1 and bench.deliberate in log and fired:
             self.count["stopped for a lost write"] += 1
         elif code == 1 and told and injection.phase in (*STARTING, "stop") and fired:
             self.count["did not start, and said why" if injection.phase in STARTING else "stopped with a word"] += 1

@@ -1,8 +1,14 @@
 """The n-th call fails, of the broker and of an agent; and the proof that a broken promise would be seen."""
-from broker_faults import BrokerBench
-from nth import ALL_OPS, Sweep
+import errno
+import os
+import subprocess
 
-LEAST = 40               # calls that must have failed in a sample: fewer prove little
+from agent_faults import AgentBench
+from broker_faults import BrokerBench
+from nth import ALL_OPS, Injection, Sweep
+
+BUILD_SECONDS = 240
+LEAST = 12               # calls that must have failed in a sample: fewer prove little
 
 
 def sweep(setting, make, phases=None, ops=ALL_OPS):
@@ -29,4 +35,52 @@ def broker_nth_call(setting):
     return sweep(setting, BrokerBench)
 
 
-TESTS = [broker_nth_call]
+def agent_nth_call(setting):
+    """whichever call of an agent fails: what it promised is in the broker's log once, what it acknowledged is in its inbox once, no crash, a clean restart"""
+    return sweep(setting, AgentBench)
+
+
+def faulty_broker(setting):
+    """The broker of another build, in which faults can be planted; None when it cannot be made."""
+    root, folder = os.path.join(os.path.dirname(__file__), "..", ".."), os.path.join(os.environ["BUILD"], "faults")
+    program = os.path.join(folder, "bin", "reentry-broker")
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "BUILD", "BIN", "T", "N")}
+    done = subprocess.run(["make", "-C", root, f"-j{os.cpu_count() or 1}", f"BUILD={folder}", "CFLAGS=-DREENTRY_FAULTS", program], capture_output=True, text=True, timeout=BUILD_SECONDS, env=environment)
+    if done.returncode:
+        setting.say(done.stdout[-2000:] + done.stderr[-2000:])
+        return None
+    return program
+
+
+def found(setting, fault, word):
+    """Whether a broker with that fault is found out by this word, when a write or a sync of a publish fails."""
+    program = faulty_broker(setting)
+    if program is None:
+        return False
+    folder = os.path.join(setting.folder, fault)
+    os.mkdir(folder)
+    bench = BrokerBench(folder, program, fault)
+    made = Sweep(bench, lambda text: None)
+    try:
+        for op, at in [(op, at) for op in ("pwrite", "writev", "sync") for at in (1, 2, 3)]:
+            made.once(Injection("publish", op, errno.EIO, at))
+            if any(word in wrong for wrong in made.wrongs):
+                break
+    finally:
+        bench.close()
+    named = [w for w in made.wrongs if word in w]
+    setting.say(f"  {fault}: " + (named[0][:200] if named else f"not found; instead: {made.wrongs[:2]}"))
+    return bool(named)
+
+
+def planted_early_receipt(setting):
+    """a broker that gives receipts before it commits is found out"""
+    return found(setting, "ack-before-commit", "was receipted, and")
+
+
+def planted_ignored_sync(setting):
+    """a broker that goes on behind a failed sync is found out"""
+    return found(setting, "ignore-failed-sync", "went on behind a write or sync that failed")
+
+
+TESTS = [broker_nth_call, agent_nth_call, planted_early_receipt, planted_ignored_sync]
