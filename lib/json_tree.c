@@ -1,6 +1,7 @@
 #include "lib/json_tree.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* jansson recurses as deep as its input nests (to 2048). This looks at brackets outside strings only, so on text that is
@@ -117,6 +118,17 @@ static int copy(json_t *from, struct arena *arena, struct json_node *node)
 	return 0;
 }
 
+/* jansson calls some text wrong when it only had no memory for it: what no memory was found for must not be refused for good. */
+static _Thread_local bool starved;
+
+static void *take(size_t n)
+{
+	void *room = malloc(n);
+
+	starved = starved || room == NULL;
+	return room;
+}
+
 int json_tree_read(const char *text, size_t n, struct arena *arena, struct json_node *ret_root, struct err *err)
 {
 	json_error_t error;
@@ -126,9 +138,11 @@ int json_tree_read(const char *text, size_t n, struct arena *arena, struct json_
 		return err_set(err, ERR_TOOBIG, "more than %zu bytes of JSON", JSON_TEXT_MAX);
 	if (too_deep(text, n))
 		return err_set(err, ERR_INVALID, "nested too deep");
+	json_set_alloc_funcs(take, free);
+	starved = false;
 	json_t *parsed = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
 	if (parsed == NULL)
-		return parse_error(&error, err);
+		return starved ? err_set(err, ERR_NOMEM, "not enough memory for this JSON") : parse_error(&error, err);
 	int failed = copy(parsed, arena, &root);
 	json_decref(parsed);
 	if (failed != 0)
