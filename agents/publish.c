@@ -48,7 +48,7 @@ static void set_line(struct slot *slot, const struct json_receipt *receipt)
 	size_t n;
 	slot->line = line.error == OK ? (char *)buf_take(&line, &n) : NULL;
 	if (slot->line == NULL)
-		slot->line = strdup("{\"result\":\"queued\",\"detail\":\"out of memory\"}");
+		slot->line = strdup("{\"result\":\"refused\",\"code\":\"busy\",\"detail\":\"no memory for the answer: hand it in again\"}"); /* safe whatever it would have said */
 	buf_release(&line);
 }
 

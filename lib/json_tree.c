@@ -118,7 +118,7 @@ static int copy(json_t *from, struct arena *arena, struct json_node *node)
 	return 0;
 }
 
-/* jansson calls some text wrong when it only had no memory for it: what no memory was found for must not be refused for good. */
+/* jansson calls some text wrong when it only had no memory for it, and (2.14) goes on without a character of a string for which it had none. So what an allocation failed for counts as not read. */
 static _Thread_local bool starved;
 
 static void *take(size_t n)
@@ -141,9 +141,9 @@ int json_tree_read(const char *text, size_t n, struct arena *arena, struct json_
 	json_set_alloc_funcs(take, free);
 	starved = false;
 	json_t *parsed = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
-	if (parsed == NULL)
-		return starved ? err_set(err, ERR_NOMEM, "not enough memory for this JSON") : parse_error(&error, err);
-	int failed = copy(parsed, arena, &root);
+	if (parsed == NULL && !starved)
+		return parse_error(&error, err);
+	int failed = starved ? ERR_NOMEM : copy(parsed, arena, &root);
 	json_decref(parsed);
 	if (failed != 0)
 		return err_set(err, failed, "not enough memory for this JSON");
