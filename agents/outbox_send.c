@@ -113,6 +113,8 @@ void outbox_link_up(struct agent *agent)
 void outbox_watch(struct agent *agent)
 {
 	struct outbox *outbox = &agent->outbox;
+	if (outbox->flying == 0)
+		outbox_send(agent); /* nothing, or what could not be read or sent for want of memory: no receipt would ever make up for it */
 	if (!link_up(agent) || outbox->flying == 0 || clock_monotonic_ms() - outbox->heard_at < OUTBOX_SILENCE_MS)
 		return;
 	log_warn("receipts=missing outstanding=%llu effect=\"sent again\"", (unsigned long long)outbox->flying);
