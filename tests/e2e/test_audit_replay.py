@@ -304,7 +304,7 @@ def test_a_replay_goes_on_when_the_broker_was_killed_in_the_middle(play):
     for _ in range(100):
         contents = [p.prison.content("release.date-set", "C-1", event.ReleaseDateSet(date=event.Date(days=far), kind=1, reason="x" * 1900)) for _ in range(50)]
         assert {r.result for r in p.prison.publish(*contents)} == {ACCEPTED}
-    process = subprocess.Popen([os.path.join(BIN, "reentry"), "-c", p.auditor.config, "--json", "replay", *WHY], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([os.path.join(BIN, "reentry"), "-c", p.auditor.config, "--json", "replay", *WHY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     first = json.loads(process.stdout.readline())      # the rest waits: more than all the room on the way holds
     p.country.kill()
     endpoint = p.country.bound[0]
