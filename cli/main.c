@@ -50,7 +50,7 @@ static const char *const link_options[] = {"CASE NUMBER", "sets it; \"\" removes
 static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
 static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live log, while the broker goes on", "backup-keys DIR", "a copy of the keys, to be kept apart and a short time",
 	"restore DIR [--keys DIR]", "puts a backup in place; the broker must be stopped", "epoch --reason TEXT [--from N] [--out FILE]", "after a restore: the log goes on, with a signed record for the agencies",
-	"rebuild", "folds the log again and compares", "repair", "the same, and replaces what differs", "checkpoint", "signs one now", "resend AGENCY", "an agency that lost its store is given its cases again", "reload", "read the configuration again", NULL};
+	"rebuild", "folds the log again and compares", "repair", "the same, and replaces what differs", "checkpoint", "signs one now", "erase CASE --order TEXT", "orders that all of a case is destroyed, on what ground", "erase CASE --confirm", "by another operator: it is done, and cannot be undone", "resend AGENCY", "an agency that lost its store is given its cases again", "reload", "read the configuration again", NULL};
 
 static const struct command commands[] = {
 	{"publish", publish_main, "TYPE --case C [--set FIELD=VALUE …] | --file FILE", T_HELP_PUBLISH, publish_options},
@@ -78,7 +78,7 @@ static const struct command commands[] = {
 	{"report", report_main, "access --case C | notice [--from D] [--to D] [--csv] [--releases]", T_HELP_REPORT, report_options},
 	{"prove", prove_main, "--case C --purpose TEXT [--witnesses AGENCY,…] [--out FILE]", T_HELP_PROVE, prove_options},
 	{"verify", verify_main, "FILE --key LOG.pub [--witness AGENCY.pub …] [--show] | --log [--store DIR] [--key LOG.pub]", T_HELP_VERIFY, verify_options},
-	{"admin", admin_main, "status|queues|timers|backup DIR|backup-keys DIR|restore DIR|epoch|rebuild|repair|checkpoint|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
+	{"admin", admin_main, "status|queues|timers|backup DIR|backup-keys DIR|restore DIR|epoch|rebuild|repair|checkpoint|erase CASE|resend AGENCY|reload", T_HELP_ADMIN, admin_options},
 	{"keygen", keygen_main, "DIR NAME", T_HELP_KEYGEN, NULL},
 	{"rehearse", rehearse, "-c BROKERCFG SCENARIO.jsonl", T_HELP_REHEARSE, NULL},
 };
