@@ -131,10 +131,10 @@ def test_hello_comes_first(broker):
 
 def test_a_protocol_that_the_broker_does_not_speak_is_named(broker):
     peer = broker.peer("gm0344")
-    for version in (0, 2, 4_000_000_000):
+    for version in (0, 3, 4_000_000_000):
         peer.send(hello=peer.proto.wire.Hello(protocol=version, agency="gm0344"))
         bye = peer.receive("bye")
-        assert bye.reason == "protocol" and "1" in bye.detail
+        assert bye.reason == "protocol" and "1" in bye.detail and "2" in bye.detail
     peer.send(hello=peer.proto.wire.Hello(agency="gm0344"))
     assert peer.receive("bye").reason == "protocol"
 
