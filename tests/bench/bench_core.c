@@ -214,7 +214,7 @@ int main(int argc, char **argv)
 	unsigned long cases = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000, events = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
 	const char *tmp = getenv("TMPDIR"); /* lint: getenv, because the bench may need another disk */
 	struct err err = { 0 };
-	struct took few, busy, many;
+	struct took few, busy, fresh, many;
 
 	(void)snprintf(dir, sizeof dir, "%s/reentry-bench-XXXXXX", tmp && strlen(tmp) < 200 ? tmp : "/tmp");
 	if (!mkdtemp(dir) || crypt_init() || broker_config_load("config/example/broker.cfg", &config, &err)) {
@@ -237,11 +237,18 @@ int main(int argc, char **argv)
 	turn = 1024;
 	busy = say_rate("10 open cases, 1024 events a turn", run(events, 10, screen));
 	drain();
+	(void)run(turn, turn, open_case);
+	(void)run(turn, turn, set_date);
+	(void)run(4 * turn, turn, screen);
+	drain();
+	fresh = say_rate("1,024 open cases, 1024 a turn, each another", run(events, turn, screen));
+	drain();
 	(void)say_rate("opening a case, with new keys", run(cases, cases, open_case));
 	(void)say_rate("first release date, timers armed", run(cases, cases, set_date));
 	drain();
 	many = say_rate("all cases open, 1024 a turn, each another", run(events, cases, screen));
 	say("CPU of an event, all cases / ten, 1024 a turn", per_event(many) / per_event(busy), "times");
+	say("CPU, all cases / 1,024, each another in a turn", per_event(many) / per_event(fresh), "times");
 	drain();
 	turn = 10;
 	many = say_rate("all cases open, 10 events a turn", run(events / 10, cases, screen));

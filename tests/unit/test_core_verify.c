@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -386,6 +387,23 @@ static void a_store_in_use_is_left_alone(void **state)
 }
 
 /* Whole pages of the file overwritten: whatever LMDB makes of it, it is told, and we live on. */
+/* What a damaged page may do to LMDB, done by a limit that ends the process which writes its scratch space. */
+static void a_signal_in_the_reading_process_is_told(void **state)
+{
+	struct core_place *place = *state;
+	struct rlimit before, none = { 0 };
+
+	fill(place);
+	place_close(place);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none.rlim_max = before.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_found(place, "store structure damaged: the process that read it was ended by signal 25");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_whole(place);
+	place_open(place);
+}
+
 static void broken_pages_are_told(void **state)
 {
 	struct core_place *place = *state;
@@ -440,6 +458,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_key_is_not_the_logs, core_place_make, core_place_remove),
 		cmocka_unit_test_setup_teardown(without_its_keys_the_log_is_still_verified, core_place_make, core_place_remove),
 		cmocka_unit_test_setup_teardown(a_store_in_use_is_left_alone, core_place_make, core_place_remove),
+		cmocka_unit_test_setup_teardown(a_signal_in_the_reading_process_is_told, core_place_make, core_place_remove),
 		cmocka_unit_test_setup_teardown(broken_pages_are_told, core_place_make, core_place_remove),
 	};
 
