@@ -235,12 +235,14 @@ static int audit(struct recording *r, const Reentry__Header *header)
 static int plain(struct recording *r, const Reentry__Header *header)
 {
 	static const char *const names[] = { [REENTRY__RECORD_KIND__VALUE__TIMER] = "timer", [REENTRY__RECORD_KIND__VALUE__CONFIG] = "config",
-		[REENTRY__RECORD_KIND__VALUE__CHECKPOINT] = "checkpoint" };
+		[REENTRY__RECORD_KIND__VALUE__CHECKPOINT] = "checkpoint", [REENTRY__RECORD_KIND__VALUE__EPOCH] = "epoch" };
 
 	if (!scope_is_whole(r->scope) || r->replay->subject || r->replay->n_types)
 		return OK;
 	replay_head(&r->line, names[header->kind], header);
 	replay_text(&r->line, "case", header->subject);
+	if (kind_is(header, REENTRY__RECORD_KIND__VALUE__EPOCH))
+		(void)buf_printf(&r->line, ",\"epoch\":%llu", (unsigned long long)header->epoch); /* see emit */
 	return emit(r);
 }
 
@@ -264,6 +266,7 @@ static int one(struct recording *r, const Reentry__Header *header)
 	case REENTRY__RECORD_KIND__VALUE__TIMER:
 	case REENTRY__RECORD_KIND__VALUE__CONFIG:
 	case REENTRY__RECORD_KIND__VALUE__CHECKPOINT:
+	case REENTRY__RECORD_KIND__VALUE__EPOCH:
 		return plain(r, header);
 	default:
 		return OK; /* of a later version */

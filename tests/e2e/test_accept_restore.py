@@ -225,6 +225,8 @@ def test_a_restore_does_not_bring_back_who_was_erased(broker):
     _, items, _ = broker.peer("audit-nl").hello().ask("replay", purpose="a test")
     erased = [i for i in items if i.erased]
     assert erased and all(i.order == "art. 17, by the court" and not i.content for i in erased)
+    lines, _, _ = broker.peer("audit-nl").hello().ask("replay", purpose="a test", records="true", credit=4000)
+    assert [line["epoch"] > 1 for line in map(json.loads, lines) if line.get("record") == "epoch"] == [True], "that the log went on is on record, once"
     broker.kill()
     broker.start()
     assert broker.control(do="rebuild")[0][0]["equal"] is True
