@@ -130,12 +130,35 @@ static bool try_later(const Reentry__Receipt *receipt)
 	       (strcmp(receipt->code, "busy") == 0 || strcmp(receipt->code, "storage-full") == 0);
 }
 
+/* That entry and what stands behind it is sent again when nothing is on its way any more and the pause is over. */
+static void send_again(struct agent *agent, uint64_t number)
+{
+	struct outbox *outbox = &agent->outbox;
+	if (outbox->retry_from == 0 || number < outbox->retry_from)
+		outbox->retry_from = number;
+	if (!outbox->pause.set)
+		(void)loop_timer_set(agent->loop, &outbox->pause, outbox->pause_ms); /* fails at a bound that our few timers never reach */
+}
+
+static void back_off(struct agent *agent, uint64_t number)
+{
+	struct outbox *outbox = &agent->outbox;
+	bool paused = outbox->pause.set;
+	send_again(agent, number);
+	if (paused)
+		return;
+	log_warn("broker=busy outbox=%llu retry_ms=%lld", (unsigned long long)number, (long long)outbox->pause_ms);
+	outbox->pause_ms = outbox->pause_ms * 2 < OUTBOX_PAUSE_MS_MAX ? outbox->pause_ms * 2 : OUTBOX_PAUSE_MS_MAX;
+}
+
 static void tell_effect(struct agent *agent, void *context, uint64_t number, int result)
 {
 	struct outbox *outbox = &agent->outbox;
 	const Reentry__Receipt *receipt = context;
-	if (result != OK)
-		return; /* it is still in the outbox, and is sent again when the receipt does not come a second time */
+	if (result != OK) {
+		send_again(agent, number); /* it is still in the outbox, and the broker says the same again */
+		return;
+	}
 	if (receipt->sequence > outbox->reached)
 		outbox->reached = receipt->sequence;
 	outbox->pending--;
@@ -191,18 +214,6 @@ static int keep_sent(struct agent *agent, uint64_t number, const Reentry__Receip
 	return r;
 }
 
-static void back_off(struct agent *agent, uint64_t number)
-{
-	struct outbox *outbox = &agent->outbox;
-	if (outbox->retry_from == 0 || number < outbox->retry_from)
-		outbox->retry_from = number;
-	if (outbox->pause.set)
-		return;
-	log_warn("broker=busy outbox=%llu retry_ms=%lld", (unsigned long long)number, (long long)outbox->pause_ms);
-	(void)loop_timer_set(agent->loop, &outbox->pause, outbox->pause_ms); /* fails at a bound that our few timers never reach */
-	outbox->pause_ms = outbox->pause_ms * 2 < OUTBOX_PAUSE_MS_MAX ? outbox->pause_ms * 2 : OUTBOX_PAUSE_MS_MAX;
-}
-
 void outbox_receipts(struct agent *agent, const Reentry__Receipts *receipts)
 {
 	struct outbox *outbox = &agent->outbox;
@@ -221,6 +232,8 @@ void outbox_receipts(struct agent *agent, const Reentry__Receipts *receipts)
 		int r = keep_sent(agent, receipt->tag, receipt);
 		if (r != OK && r != ERR_NOTFOUND)
 			log_error("outbox=%llu receipt=unstored why=\"%s\"", (unsigned long long)receipt->tag, err_text(r));
+		if (r != OK && r != ERR_NOTFOUND && r != ERR_CORRUPT)
+			send_again(agent, receipt->tag);
 	}
 	outbox_send(agent);
 }

@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import country as country_module  # noqa: E402
+from agency import Agency  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,24 @@ def broker(country):
     """The country with its broker running."""
     country.start()
     return country
+
+
+@pytest.fixture
+def land(broker):
+    """Real agents beside the broker, which keeps its port: made by name, `land("gm0344")`, and stopped at the end."""
+    made = {}
+    broker.endpoints = [broker.bound[0]]
+    broker.write_config()
+
+    def agency(name, **more):
+        if name not in made:
+            made[name] = Agency(broker, name, **more)
+        return made[name]
+
+    agency.country = broker
+    yield agency
+    for one in made.values():
+        one.close()
 
 
 @pytest.fixture

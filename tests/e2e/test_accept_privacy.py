@@ -4,30 +4,11 @@ import os
 import signal
 import subprocess
 
-import pytest
-from agency import Agency, custody
+from agency import custody
 from country import BIN, DEADLINE, wait_for
 
 NAME, FILE_NUMBER, GROUND = "Johannes-de-Vries", "DOSSIER-77-4411", "brief-van-Johannes"
 PLANTED = [NAME, FILE_NUMBER, GROUND, "Keizersgracht-7"]
-
-
-@pytest.fixture
-def land(broker):
-    made = {}
-    broker.endpoints = [broker.bound[0]]
-    broker.write_config()
-    broker.environment["REENTRY_LOG"] = "debug"
-
-    def agency(name, **more):
-        if name not in made:
-            made[name] = Agency(broker, name, **more)
-        return made[name]
-
-    agency.country = broker
-    yield agency
-    for one in made.values():
-        one.close()
 
 
 def found_in(content, where):

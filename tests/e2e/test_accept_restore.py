@@ -6,28 +6,11 @@ import shutil
 import subprocess
 
 import pytest
-from agency import Agency, custody
+from agency import custody
 from country import BIN, DEADLINE, wait_for
 from test_accept_erase import OTHER, ask_as
 from test_protocol_conversation import ACCEPTED, need, open_case
 from test_protocol_witness import checkpointed
-
-
-@pytest.fixture
-def land(broker):
-    made = {}
-    broker.endpoints = [broker.bound[0]]
-    broker.write_config()
-
-    def agency(name, **more):
-        if name not in made:
-            made[name] = Agency(broker, name, **more)
-        return made[name]
-
-    agency.country = broker
-    yield agency
-    for one in made.values():
-        one.close()
 
 
 def admin(country, *words, code=0):

@@ -5,27 +5,9 @@ import json
 import nacl.signing
 import pytest
 import zmq
-from agency import Agency, custody
+from agency import custody
 from country import DEADLINE, wait_for
 from test_protocol_witness import ORIGIN, Note, key_id, signing_key
-
-
-@pytest.fixture
-def land(broker):
-    """The broker keeps its port; agents are made by name and stopped at the end."""
-    made = {}
-    broker.endpoints = [broker.bound[0]]
-    broker.write_config()
-
-    def agency(name, **more):
-        if name not in made:
-            made[name] = Agency(broker, name, **more)
-        return made[name]
-
-    agency.country = broker
-    yield agency
-    for one in made.values():
-        one.close()
 
 
 def test_agents_cosign_and_a_bundle_names_its_witnesses(land):

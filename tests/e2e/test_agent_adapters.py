@@ -3,28 +3,9 @@ import json
 import os
 import stat
 
-import pytest
 
-from agency import Agency, custody
+from agency import custody
 from country import wait_for
-
-
-@pytest.fixture
-def land(broker):
-    """The broker keeps its port; agents are made by name and stopped at the end."""
-    made = {}
-    broker.endpoints = [broker.bound[0]]
-    broker.write_config()
-
-    def agency(name, **more):
-        if name not in made:
-            made[name] = Agency(broker, name, **more)
-        return made[name]
-
-    agency.country = broker
-    yield agency
-    for one in made.values():
-        one.close()
 
 
 def script(folder, name, text):

@@ -4,28 +4,9 @@ import os
 import re
 import subprocess
 
-import pytest
 
-from agency import Agency, custody
+from agency import custody
 from country import BIN, wait_for
-
-
-@pytest.fixture
-def land(broker):
-    """The broker keeps its port; agents are made by name and stopped at the end."""
-    made = {}
-    broker.endpoints = [broker.bound[0]]
-    broker.write_config()
-
-    def agency(name, **more):
-        if name not in made:
-            made[name] = Agency(broker, name, **more)
-        return made[name]
-
-    agency.country = broker
-    yield agency
-    for one in made.values():
-        one.close()
 
 
 def test_from_prison_to_municipality(land):

@@ -343,7 +343,10 @@ class BrokerBench:
         self.n += 1
         folder = os.path.join(self.folder, "backups", str(self.n))
         os.makedirs(os.path.dirname(folder), exist_ok=True)
-        before = self.control(do="status")[0][0]["last_sequence"]
+        status, end = self.control(do="status")
+        if end["end"] != "ok":
+            return False             # the question itself had no memory
+        before = status[0]["last_sequence"]
         _, end = self.control(do="backup", dir=folder)
         there = os.path.exists(os.path.join(folder, "data.mdb"))
         if end["end"] == "ok" or there:

@@ -185,6 +185,32 @@ static void test_busy_stays_and_waits(void **state)
 	assert_int_equal(agent->outbox.refused, 0);
 }
 
+/* The receipt came and could not be kept: no other would ever come if the event were not offered again. */
+static void test_a_receipt_that_was_not_kept_is_asked_for_again(void **state)
+{
+	struct agent_place *place = *state;
+	struct agent *agent = &place->agent;
+	Reentry__Receipt receipt = REENTRY__RECEIPT__INIT, *list[] = {&receipt};
+	Reentry__Receipts receipts = REENTRY__RECEIPTS__INIT;
+	uint64_t number = agent_place_hand_in(place, EVENT("01", "C-1", "x"));
+	agent->outbox.sent = number;
+	agent->outbox.flying = 1;
+	receipt.has_tag = receipt.has_result = receipt.has_sequence = true;
+	receipt.tag = receipt.sequence = number;
+	receipt.result = REENTRY__OUTCOME__VALUE__ACCEPTED;
+	receipts.n_items = 1;
+	receipts.items = list;
+	outbox_receipts(agent, &receipts);
+	agent->turn.txn.error = ERR_FULL; /* what a full disk leaves there */
+	assert_int_equal(turn_end(agent), ERR_FULL);
+	assert_int_equal(agent->outbox.pending, 1);
+	assert_int_equal(agent->outbox.flying, 0);
+	assert_int_equal(agent->outbox.retry_from, number);
+	assert_true(agent->outbox.pause.set);
+	agent_place_answer(place, number, number, NULL);
+	assert_int_equal(agent->outbox.pending, 0);
+}
+
 static void test_derived_ids_are_the_same_again(void **state)
 {
 	struct agent_place *place = *state;
@@ -274,6 +300,7 @@ int main(void)
 		TEST(test_survives_a_restart), TEST(test_is_nothing_before_its_commit), TEST(test_names_what_is_wrong), TEST(test_too_large_is_refused_here),
 		TEST(test_the_same_event_goes_in_once), TEST(test_an_answered_one_is_a_duplicate), TEST(test_a_refused_one_may_be_handed_in_again),
 		TEST(test_told_only_after_the_commit), TEST(test_a_failed_commit_is_told_as_storage_full), TEST(test_busy_stays_and_waits),
+		TEST(test_a_receipt_that_was_not_kept_is_asked_for_again),
 		TEST(test_derived_ids_are_the_same_again), TEST(test_another_agencys_store_is_refused), TEST(test_a_store_without_its_key_is_refused), TEST(test_nothing_readable_on_disk), TEST(test_old_ones_are_forgotten),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
