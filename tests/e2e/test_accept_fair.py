@@ -22,7 +22,7 @@ def test_one_event_waits_for_one_share_of_a_flood(patient):
     loud, quiet = patient.peer("pi-rotterdam").hello(), patient.peer("pi-utrecht").hello()
     open_case(loud, "C-1")
     open_case(quiet, "C-2")
-    for _ in range(20):     # until the broker finds both waiting when it goes on
+    for _ in range(50):     # until the broker finds both waiting when it goes on
         with Stopped(patient, loud) as stopped:
             stopped.offer(*[need(loud, "C-1", ("OPEN", "IN_PROGRESS")[i % 2]) for i in range(MUCH)])
             stopped.offer(need(quiet, "C-2", "OPEN"), by=quiet)
@@ -32,13 +32,10 @@ def test_one_event_waits_for_one_share_of_a_flood(patient):
             frames.append(loud.receive("receipts").items)
         assert mine.result == ACCEPTED and {r.result for items in frames for r in items} == {ACCEPTED}
         before = sum(r.sequence < mine.sequence for items in frames for r in items)
-        in_its_turn = next(len(items) for items in frames if items[-1].sequence > mine.sequence) if before < MUCH else 0
-        if before < MUCH:
-            assert before % SHARE == 0, "shares are whole"
-            assert in_its_turn <= 2 * SHARE, "the turn ended once each had had a share"
-            if before <= SHARE:
-                return
-    raise AssertionError("it never stood among the first")
+        assert before == MUCH or before % SHARE == 0, "shares are whole"
+        if before <= SHARE and len(frames[0]) == SHARE:
+            return          # they shared a turn, and it ended when each had had a share: alone the loud one gets all of it, as below
+    raise AssertionError("no turn ended for it")
 
 
 def test_who_offers_much_alone_is_not_held_up(patient):
