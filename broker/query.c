@@ -14,7 +14,7 @@ static const struct query_kind kinds[] = {
 	{ "cases", 0, "*", cases_begin, cases_part, NULL },
 	{ "offers", 0, "*", cases_begin, cases_part, NULL },
 	{ "directory", 0, "", directory_begin, directory_part, NULL },
-	{ "replay", ROLE_BIT(ROLE_AUDITOR), "purpose on_behalf_of from to case type as_of as_seen_by records after limit ", replay_begin, replay_part, replay_end },
+	{ "replay", ROLE_BIT(ROLE_AUDITOR), "purpose on_behalf_of from to case type agency as_of as_seen_by records after limit ", replay_begin, replay_part, replay_end },
 	{ "prove", ROLE_BIT(ROLE_AUDITOR), "purpose on_behalf_of case witnesses ", prove_question_begin, prove_question_part, prove_question_end },
 };
 

@@ -59,11 +59,16 @@ static int read_mode(struct broker *broker, struct query *query, struct replay *
 	const char *records = query_value(query, "records");
 
 	replay->seen_by = query_value(query, "as_seen_by");
+	replay->agency = query_value(query, "agency");
 	replay->mode = replay->seen_by ? REPLAY_GIVEN : replay->as_of != MOMENT_NONE ? REPLAY_STATES : records ? REPLAY_RECORDS : REPLAY_EVENTS;
 	if (records && (strcmp(records, "true") != 0 || replay->mode != REPLAY_RECORDS))
 		return err_set(err, ERR_INVALID, "records: is \"true\", and not together with as_of or as_seen_by");
 	if (replay->seen_by && !past_took_part(broker->core, replay->seen_by))
 		return err_set(err, ERR_INVALID, "as_seen_by: no such agency");
+	if (replay->agency && replay->mode != REPLAY_EVENTS && replay->mode != REPLAY_GIVEN)
+		return err_set(err, ERR_INVALID, "agency: is about events; not together with records, nor with as_of alone");
+	if (replay->agency && !past_took_part(broker->core, replay->agency) && strcmp(replay->agency, broker->config->policy.broker_id) != 0)
+		return err_set(err, ERR_INVALID, "agency: no such agency");
 	if (replay->mode == REPLAY_STATES && !scope_type(scope, NULL))
 		return err_set(err, ERR_DENIED, "as_of: the state of a case is made of all types of events; outside the scope of this auditor");
 	return OK;

@@ -10,7 +10,10 @@
 
 bool replay_wanted(const struct replay *replay, const struct core_record *record)
 {
-	return record->header->position >= replay->first && record->header->position <= replay->last && replay_type(replay, record);
+	const Reentry__Header *header = record->header;
+	const bool published = !replay->agency || (header->agency && !strcmp(header->agency, replay->agency));
+
+	return header->position >= replay->first && header->position <= replay->last && published && replay_type(replay, record);
 }
 
 bool replay_type(const struct replay *replay, const struct core_record *record)

@@ -16,7 +16,7 @@ struct given { uint64_t position, at, acked; };   /* handed over by the record a
 
 struct replay {
 	enum replay_mode mode;
-	const char *subject, *seen_by;       /* NULL: any */
+	const char *subject, *seen_by, *agency; /* NULL: any; agency: who published it */
 	const char *types[TYPES_MAX]; size_t n_types;   /* 0: any that the scope grants */
 	moment as_of;                        /* MOMENT_NONE: now */
 	uint64_t after;                      /* where an interrupted one goes on */
@@ -29,7 +29,7 @@ struct replay {
 	struct past past;
 };
 
-/* Whether the event is one of those that were asked about: window and type; the scope is another question. */
+/* Whether the event is one of those that were asked about: window, publisher and type; the scope is another question. */
 bool replay_wanted(const struct replay *replay, const struct core_record *record);
 bool replay_type(const struct replay *replay, const struct core_record *record);   /* the type alone */
 bool replay_in_chain(const struct replay *replay, uint64_t position);

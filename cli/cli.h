@@ -164,7 +164,7 @@ void show_page(struct cli *cli, const struct object *page);         /* case.c: t
 
 /* What is asked of the log; NULL: not given. The lines go to fn, each once and in the order of the log, however often the link breaks in between. An exit status, told already. */
 struct replay_question {
-	const char *purpose, *on_behalf_of, *from, *to, *subject, *type, *as_of, *as_seen_by, *records, *after, *limit;
+	const char *purpose, *on_behalf_of, *from, *to, *subject, *type, *agency, *as_of, *as_seen_by, *records, *after, *limit;
 };
 int ask_replay(struct cli *cli, const struct replay_question *question, ask_line_fn *fn, void *context);
 /* Where a line stands: the sequence that --after takes to go on behind it. False: it has none. */

@@ -37,7 +37,7 @@ static const char *const inbox_options[] = {"--all", "also what is done and what
 static const char *const cases_options[] = {"--gaps", "with gaps only", "--unplaced", "with a handover that nobody has taken", "--no-destination", "no municipality known, or one that nobody answers for", "--no-date", "inside, and no release date known",
 	"--screening", "screening still due", "--hold", "release recorded and not yet confirmed", "--within DAYS", "release within so many days", NULL};
 static const char *const replay_options[] = {"--purpose TEXT", "why you look: goes on record", "--on-behalf-of TEXT", "for whom you look: goes on record", "--from T", "recorded at or after",
-	"--to T", "recorded before", "--case C", "of this case only", "--type TYPE,…", "of these types only", "--as-of T", "the state of the case, or of each case, as it was on record then",
+	"--to T", "recorded before", "--case C", "of this case only", "--type TYPE,…", "of these types only", "--agency AGENCY", "published by it only", "--as-of T", "the state of the case, or of each case, as it was on record then",
 	"--as-seen-by AGENCY", "what that agency was given (by then, with --as-of), in the form that it was given", "--records", "with whom each event went to, deliveries, acknowledgements, questions, denials, erasures",
 	"--after SEQUENCE", "go on behind that one", "--limit N", "so many at most", NULL};
 static const char *const report_options[] = {"access --case C", "who was given what of the case and when; who looked, asked, was denied", "notice", "days of notice of each municipality: median, worst, the late ones",
@@ -73,7 +73,7 @@ static const struct command commands[] = {
 	{"status", status_main, "", T_HELP_STATUS, NULL},
 	{"receipts", receipts_main, "[--refused] [--max N]", T_HELP_RECEIPTS, receipts_options},
 	{"retry", retry_main, "SEQUENCE…", T_HELP_RETRY, NULL},
-	{"replay", replay_main, "--purpose TEXT [--from T] [--to T] [--case C] [--type TYPE,…] [--as-of T] [--as-seen-by AGENCY] [--records]", T_HELP_REPLAY, replay_options},
+	{"replay", replay_main, "--purpose TEXT [--from T] [--to T] [--case C] [--type TYPE,…] [--agency AGENCY] [--as-of T] [--as-seen-by AGENCY] [--records]", T_HELP_REPLAY, replay_options},
 	{"accept-epoch", accept_epoch_main, "FILE|-", T_HELP_ACCEPT_EPOCH, NULL},
 	{"report", report_main, "access --case C | notice [--from D] [--to D] [--csv] [--releases]", T_HELP_REPORT, report_options},
 	{"prove", prove_main, "--case C --purpose TEXT [--witnesses AGENCY,…] [--out FILE]", T_HELP_PROVE, prove_options},

@@ -96,7 +96,7 @@ int replay_main(struct cli *cli, int argc, char **argv)
 	const struct option_row options[] = {
 		{"from", 0, false, false, &q.from},       {"to", 0, false, false, &q.to},         {"case", 0, false, false, &q.subject},    {"type", 0, false, false, &q.type},
 		{"as-seen-by", 0, false, false, &q.as_seen_by}, {"as-of", 0, false, false, &q.as_of}, {"purpose", 0, false, false, &q.purpose}, {"after", 0, false, false, &q.after},
-		{"limit", 0, false, false, &q.limit},     {"records", 0, true, false, &q.records}, {"on-behalf-of", 0, false, false, &q.on_behalf_of}, {0},
+		{"agency", 0, false, false, &q.agency}, {"limit", 0, false, false, &q.limit},     {"records", 0, true, false, &q.records}, {"on-behalf-of", 0, false, false, &q.on_behalf_of}, {0},
 	};
 	struct replaying r = {0};
 	int first;

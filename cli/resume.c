@@ -77,7 +77,7 @@ static int ask_on(struct cli *cli, const struct replay_question *q, struct resum
 	(void)snprintf(after, sizeof after, "%" PRIu64, r->last - 1); /* lines of one record may have been cut apart: the last is asked for once more */
 	(void)snprintf(limit, sizeof limit, "%llu", q->limit != NULL ? strtoull(q->limit, NULL, 10) - r->sequences + 1 : 0);
 	const char *const parameters[] = {
-		"purpose", q->purpose, "on_behalf_of", q->on_behalf_of, "from", q->from, "to", q->to, "case", q->subject, "type", q->type, "as_of", q->as_of, "as_seen_by", q->as_seen_by,
+		"purpose", q->purpose, "on_behalf_of", q->on_behalf_of, "from", q->from, "to", q->to, "case", q->subject, "type", q->type, "agency", q->agency, "as_of", q->as_of, "as_seen_by", q->as_seen_by,
 		"records", q->records, "after", r->last > 0 ? after : q->after, "limit", r->last > 0 && q->limit != NULL ? limit : q->limit, NULL,
 	};
 	int status = query_request(cli, &request, "replay", parameters);

@@ -77,6 +77,13 @@ def test_a_replay_needs_role_purpose_and_scope(broker):
     assert len(auditor.ask("replay", purpose="p", limit=2)[1]) == 2
     assert auditor.ask("replay", purpose="p", nonsense=1)[2].code == "invalid-value"
     assert prison.nothing("deliver") and care.nothing("deliver"), "a replay sends nothing to anybody else"
+    town = broker.peer("gm0344").hello()
+    town.publish(need(town, "C-1"))
+    assert [(auditor.opened(d).source, auditor.opened(d).subject) for d in auditor.ask("replay", purpose="p", agency="gm0344")[1]] == [("gm0344", "C-1")]
+    assert len(auditor.ask("replay", purpose="p", agency="pi-utrecht")[1]) == 3
+    assert auditor.ask("replay", purpose="p", agency="broker-nl")[1:2] == ([],)
+    assert auditor.ask("replay", purpose="p", agency="nobody")[2].code == "invalid-value"
+    assert auditor.ask("replay", purpose="p", agency="gm0344", records="true")[2].code == "invalid-value"
 
 
 def test_a_scope_that_is_missing_means_nothing(country):
