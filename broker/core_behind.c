@@ -18,21 +18,6 @@
 
 static const char mark_name[] = "written", applied_name[] = "applied", list_name[] = "behind";
 
-static void put64(uint8_t *bytes, uint64_t n)
-{
-	for (int i = 0; i < 8; i++)
-		bytes[i] = (uint8_t)(n >> (56 - 8 * i));
-}
-
-static uint64_t get64(const uint8_t *bytes)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < 8; i++)
-		n = n << 8 | bytes[i];
-	return n;
-}
-
 /* --- the mark -------------------------------------------------------------------------------------------------------------- */
 
 static int put_mark(struct core *core, uint64_t written, uint64_t applied)

@@ -16,21 +16,6 @@
 #define CHECK 16                 /* where the hash stands */
 #define PREFIX (CHECK + HASH_SIZE)
 
-static uint64_t get64(const uint8_t *bytes)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < 8; i++)
-		n = n << 8 | bytes[i];
-	return n;
-}
-
-static void put64(uint8_t *bytes, uint64_t n)
-{
-	for (int i = 0; i < 8; i++)
-		bytes[i] = (uint8_t)(n >> (56 - 8 * i));
-}
-
 static void row_hash(const uint8_t *key, const uint8_t *value, size_t n, uint8_t ret_hash[HASH_SIZE])
 {
 	struct crypt_part parts[] = { { key, 8 }, { value, CHECK }, { value + PREFIX, n - PREFIX } };

@@ -19,21 +19,6 @@
 
 static const char held_name[] = "held", epoch_name[] = "epoch", backup_name[] = "backup", rebuilding_name[] = "rebuilding";
 
-static uint64_t get64(const uint8_t *bytes)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < NUMBER; i++)
-		n = n << 8 | bytes[i];
-	return n;
-}
-
-static void put64(uint8_t *bytes, uint64_t n)
-{
-	for (int i = 0; i < NUMBER; i++)
-		bytes[i] = (uint8_t)(n >> (56 - 8 * i));
-}
-
 /* --- what is kept about it ---------------------------------------------------------------------------------------------------- */
 
 static int load_text(struct db_txn *txn, const char *name, size_t name_n, size_t skip, char **ret_text)

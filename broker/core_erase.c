@@ -24,21 +24,6 @@
 
 struct names { const char **items; size_t n; };
 
-static void put64(uint8_t *bytes, uint64_t n)
-{
-	for (int i = 0; i < 8; i++)
-		bytes[i] = (uint8_t)(n >> (56 - 8 * i));
-}
-
-static uint64_t get64(const uint8_t *bytes)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < 8; i++)
-		n = n << 8 | bytes[i];
-	return n;
-}
-
 static bool listed(const struct names *names, const char *name)
 {
 	for (size_t i = 0; i < names->n; i++)

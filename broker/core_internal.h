@@ -7,6 +7,22 @@
 #include "lib/db.h"
 #include "lib/tree.h"
 
+/* Numbers in values of the tables: big-endian, as in keys. */
+static inline void put64(uint8_t *bytes, uint64_t n)
+{
+	for (int i = 0; i < 8; i++)
+		bytes[i] = (uint8_t)(n >> (56 - 8 * i));
+}
+
+static inline uint64_t get64(const uint8_t *bytes)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < 8; i++)
+		n = n << 8 | bytes[i];
+	return n;
+}
+
 /* Tables of the store; docs/durability.md tells key and value of each. */
 enum { T_LOG, T_TREE, T_META, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELATED, T_CHECKPOINTS, T_ERASURES, T_COUNT };
 extern const char *const core_tables[];  /* their names, NULL-terminated */
