@@ -203,7 +203,7 @@ static void handed_over(struct broker *broker, struct session *session, const st
 	session->after = last;
 	note_told(broker, session, items, n);
 	if (!note_sent(session, window_of(broker), items, n)) /* lint: analyzer, because the memory hangs in the session */
-		session_lost(broker, session); /* no memory even for the window: it begins again when it comes back */
+		session_lost(broker, session, "no-memory"); /* no memory even for the window: it begins again when it comes back */
 }
 
 /* What one agency may have unacknowledged: receivers that do not read must not take all memory together. */
@@ -246,7 +246,7 @@ static bool feed(struct broker *broker, struct session *session, size_t bytes_ma
 		return session->up;
 	}
 	if (rc == ERR_CLOSED) {
-		session_lost(broker, session);
+		session_lost(broker, session, "gone");
 		return false;
 	}
 	broker->stats.paused++;

@@ -86,7 +86,7 @@ void hold_begin(struct broker *broker, struct session *session, uint64_t from, c
 	if (session->holds)
 		session->holds[session->n_holds++] = (struct hold){ subject, session->asked + 1, from, UINT64_MAX };
 	else
-		session_lost(broker, session);
+		session_lost(broker, session, "no-memory");
 }
 
 /* --- asking ----------------------------------------------------------------------------------------------------------------- */
@@ -102,7 +102,7 @@ static void ping(struct broker *broker, struct session *session, uint64_t number
 	frame.ping = &message;
 	rc = net_send(broker, session, &frame);
 	if (rc == ERR_CLOSED)
-		session_lost(broker, session);
+		session_lost(broker, session, "gone");
 	else if (!rc)
 		session->asked = number; /* else the next tick asks */
 	session->asked_at = clock_monotonic_ms();

@@ -154,7 +154,7 @@ static void refuse(struct broker *broker, struct session *session, uint64_t numb
 	frame.answer = &answer;
 	broker->stats.denied++;
 	if (net_send(broker, session, &frame) == ERR_CLOSED)
-		session_lost(broker, session);
+		session_lost(broker, session, "gone");
 }
 
 int query_audit(struct broker *broker, const struct session *session, const struct query *query, bool denied, const char *subject, const char *outcome)
@@ -286,7 +286,7 @@ static bool one_part(struct broker *broker, struct session *session, struct quer
 	frame.answer = &answer;
 	rc = net_send(broker, session, &frame);
 	if (rc == ERR_CLOSED) {
-		session_lost(broker, session);
+		session_lost(broker, session, "gone");
 		return false;
 	}
 	if (rc) {

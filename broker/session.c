@@ -247,10 +247,10 @@ void session_end(struct broker *broker, struct session *session, const char *rea
 	session_down(broker, session);
 }
 
-void session_lost(struct broker *broker, struct session *session)
+void session_lost(struct broker *broker, struct session *session, const char *why)
 {
 	broker->stats.lost++;
-	log_info("agency=%s session down unacknowledged=%zu", session->agency->id, session->n_sent);
+	log_info("agency=%s session down reason=%s unacknowledged=%zu", session->agency->id, why, session->n_sent);
 	session_down(broker, session);
 }
 
@@ -267,8 +267,10 @@ void sessions_tick(struct broker *broker, int64_t now)
 			hold_tick(broker, session, now);
 		if (!session->up || now - session->seen_at < HEARTBEAT_MS)
 			continue;
-		if (now - session->seen_at >= 3 * HEARTBEAT_MS || (!session->pinged && net_send(broker, session, &frame) == ERR_CLOSED))
-			session_lost(broker, session);
+		if (now - session->seen_at >= 3 * HEARTBEAT_MS)
+			session_lost(broker, session, "silent");
+		else if (!session->pinged && net_send(broker, session, &frame) == ERR_CLOSED)
+			session_lost(broker, session, "gone");
 		session->pinged = true;
 	}
 }
@@ -317,7 +319,7 @@ static void welcome(struct broker *broker, struct session *session, const Reentr
 	witness_welcome(broker, session, hello, &message, &checkpoint);
 	frame.welcome = &message;
 	if (net_send(broker, session, &frame))
-		session_lost(broker, session);
+		session_lost(broker, session, "unread");
 }
 
 /* NULL: it may begin. */
@@ -392,7 +394,7 @@ static void on_ping(struct broker *broker, struct session *session, const Reentr
 	pong.has_reply = pong.reply = true;
 	frame.ping = &pong;
 	if (net_send(broker, session, &frame) == ERR_CLOSED)
-		session_lost(broker, session);
+		session_lost(broker, session, "gone");
 }
 
 /* Receipts for n items, none of which was looked at. False: the connection is gone, or there is no memory (the agent offers them again). */
@@ -421,7 +423,7 @@ static bool send_busy(struct broker *broker, struct session *session, Reentry__P
 	broker->stats.busy += n;
 	if (!net_send(broker, session, &frame))
 		return true;
-	session_lost(broker, session); /* it floods and does not read: let it begin again */
+	session_lost(broker, session, "unread"); /* it floods and does not read: let it begin again */
 	return false;
 }
 

@@ -107,8 +107,8 @@ void session_rejoin(struct sessions *sessions, struct session *session);
 
 /* Says Bye where it can, and forgets the connection, its input and its window. What is queued in the store stays. */
 void session_end(struct broker *broker, struct session *session, const char *reason, const char *detail);
-/* The connection is gone: no Bye. */
-void session_lost(struct broker *broker, struct session *session);
+/* The session is over, and there is no point in a Bye. why, for the log: "gone" (the connection), "silent", "unread" (its queue is full), "no-memory". */
+void session_lost(struct broker *broker, struct session *session, const char *why);
 /* Looks for silent sessions; pings. Called each TICK_MS. */
 void sessions_tick(struct broker *broker, int64_t now);
 

@@ -429,7 +429,7 @@ static void send_receipts(struct broker *broker, struct session *session, Reentr
 	frame.receipts = &receipts;
 	/* A publisher that does not read its receipts begins again; it offers everything once more and is told "duplicate". */
 	if (net_send(broker, session, &frame))
-		session_lost(broker, session);
+		session_lost(broker, session, "unread");
 }
 
 /* In the order of the items, some thousand in one message. */
@@ -442,7 +442,7 @@ static void tell_session(struct broker *broker, struct session *session)
 	size_t n = 0;
 
 	if (!items || !room) {
-		session_lost(broker, session);
+		session_lost(broker, session, "no-memory");
 		return;
 	}
 	for (size_t i = session->turn_first; i; i = turn->ops[i - 1].next) {

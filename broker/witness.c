@@ -180,7 +180,7 @@ static void broadcast(struct broker *broker)
 		if (!rc)
 			session->witnessed = size;
 		else if (rc == ERR_CLOSED)
-			session_lost(broker, session);
+			session_lost(broker, session, "gone");
 	}
 	arena_reset(&broker->reading);
 }

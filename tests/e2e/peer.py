@@ -88,7 +88,7 @@ class Peer:
             if frame.HasField(kind):
                 return getattr(frame, kind)
             self.pending.append(frame)
-        raise AssertionError(f"no {kind} came; instead: {self.pending}")
+        raise AssertionError(f"no {kind} came; instead: {[f.ListFields()[0][0].name for f in self.pending]} {[f.bye for f in self.pending if f.HasField('bye')]} {self.pending}")
 
     def nothing(self, kind):
         """True if no frame of that kind is on its way: everything that the broker had to say stands before the answer to a ping."""

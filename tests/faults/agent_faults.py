@@ -149,7 +149,8 @@ class AgentBench:
             self.book.receipt(event, receipt, may_refuse)
 
     def read_town(self):
-        """The municipality is a good receiver: what it left unread would come again each second, and its receipts behind all of that."""
+        """The municipality is a good receiver: what it left unread would come again each second, and its receipts behind all of that. It answers pings, too:
+        whoever is silent for three of them (30 s, the time that an agent may wait for a lost receipt) has no session any more."""
         town, heard = self.town, []
         while (frame := town.receive_any(0)) is not None:
             town.pending.append(frame)
@@ -175,6 +176,7 @@ class AgentBench:
         """Whether all that was sent to it is there; the same listed twice is never right."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            self.read_town()
             numbers = self.held(case)
             if len(set(numbers)) != len(numbers):
                 self.book.wrong(f"the inbox has something of {case} twice: {sorted(numbers)}")
@@ -183,6 +185,7 @@ class AgentBench:
         return False
 
     def prepare(self, phase):
+        self.read_town()
         if phase in ("first start", "start"):
             self.terminate()
             if phase == "first start":
@@ -205,7 +208,11 @@ class AgentBench:
         self.wait_empty()
 
     def wait_empty(self):
-        wait_for(lambda: self.ask(do="status")[0]["outbox"]["waiting"] == 0, "the outbox to be empty", SLOW)
+        def empty():
+            self.read_town()
+            return self.ask(do="status")[0]["outbox"]["waiting"] == 0
+
+        wait_for(empty, "the outbox to be empty", SLOW)
 
     def run(self, phase, case):
         {"first start": lambda: self.launch(self.first_config), "start": lambda: self.launch(self.config), "stop": self.terminate, "reload": self.reload,
@@ -248,6 +255,7 @@ class AgentBench:
     def until_purged(self, case, seconds):
         sent, end = self.book.sent.get(case, set()), time.monotonic() + seconds
         while time.monotonic() < end:
+            self.read_town()
             if not set(self.held(case)) & sent:
                 return True
         return False

@@ -16,6 +16,7 @@ LIBRARY_ENDS = {               # libraries that end the process, and how, when t
     "libconfig.so.9": (-11, 2),  # does not look at what calloc gives it; its scanner exits (1.5)
 }
 COMMITS = {(phase, op) for phase in ("publish", "acknowledgement") for op in ("pwrite", "writev", "sync")}    # phases whose only writes are the store's
+AT_MOST = 180                  # seconds beyond its time that a sample may take
 TELLING = 40                   # frames shown of a call that led to something wrong
 
 
@@ -112,15 +113,20 @@ class Sweep:
             for op in ops:
                 _, self.calls[phase, op] = self.once(Injection(phase, op, ERRORS[op][-1], NEVER))
 
-    def sample(self, seconds, seed):
-        """Drawn from every phase, kind and error in turn, until the time is over."""
+    def sample(self, seconds, seed, least):
+        """Drawn from every phase, kind and error in turn, until the time is over and at least so many calls have failed: a receipt that was lost costs half a minute."""
         rng, end = random.Random(seed), time.monotonic() + seconds
         strata = [(phase, op, error) for (phase, op), calls in sorted(self.calls.items()) if calls for error in ERRORS[op]]
         rng.shuffle(strata)
-        while time.monotonic() < end:
+
+        def over():
+            late = time.monotonic() - end
+            return late >= 0 and (self.count["failed calls"] >= least or late >= AT_MOST)
+
+        while not over():
             for phase, op, error in strata:
                 self.once(Injection(phase, op, error, rng.randint(1, self.calls[phase, op] + UNHARMED)))
-                if time.monotonic() >= end:
+                if over():
                     break
 
     def all(self, phases, ops):

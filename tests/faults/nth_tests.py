@@ -20,7 +20,7 @@ def sweep(setting, make, phases=None, ops=ALL_OPS):
             made.all(phases, ops)
         else:
             made.measure(phases, ops)
-            made.sample(setting.seconds, setting.seed)
+            made.sample(setting.seconds, setting.seed, LEAST)
         wrongs = made.finish()
         if made.count["failed calls"] < LEAST:
             setting.say(f"  only {made.count['failed calls']} calls failed: this proves little")

@@ -59,7 +59,7 @@ static void note_caller(void)
 			continue;
 		name = strrchr(info.dli_fname, '/');
 		name = name ? name + 1 : info.dli_fname;
-		if (strstr(name, "shim_fault") || !strncmp(name, "libc.so", 7) || !strncmp(name, "libstdc++", 9) || !strncmp(name, "libsodium", 9))
+		if (strstr(name, "shim_fault") || !strncmp(name, "libc.so", 7) || !strncmp(name, "ld-linux", 8) || !strncmp(name, "libstdc++", 9) || !strncmp(name, "libsodium", 9))
 			continue;
 		(void)strncpy(page->by, name, sizeof page->by - 1); /* zeroed when it was armed */
 		return;
