@@ -1,14 +1,13 @@
 /* Erasure of a person's data (domain.md 9): an order by one operator, a confirmation by another, then the destruction of the keys.
  *
  *   order      an ERASE record; nothing else happens
- *   confirm    an ERASE record, and in the same transaction everything that is derived from the case goes: its state becomes a tombstone (position of its last record, and of the confirmation),
- *              its deadline, relations, queue entries and de-duplication entries are deleted, and every agency that was ever given something is told to destroy it (erasure.due)
+ *   confirm    an ERASE record, and in the same transaction everything that is derived from the case goes, and every agency that was ever given something is told to destroy it (erasure.due)
  *   sync       from here on there is no way back: if we die, the next start goes on
  *   destroy    the keys are deleted from the key environment, and its file is rewritten without them (db_rewrite)
  *   executed   an ERASE record
  *
  * Each step may be repeated. Cases that were merged are names of one person and are erased together. What is said after the confirmation (erasure.due, and the agencies' erasure.executed) holds no
- * personal data and lies under the broker's own key, on the chain of the case. Table: reference → positions of order, confirmation and execution (8 bytes each; 0: not yet). */
+ * personal data and lies under the broker's own key, on the chain of the case. What goes, and what is left, is core_forget.c's. */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,230 +15,15 @@
 #include "lib/id.h"
 #include "lib/pb.h"
 
-#define TOMBSTONE_SIZE 16        /* shorter than any sealed state */
 #define LINKED_MAX 64            /* references of one person */
-#define TOLD_MAX 1024            /* agencies that are told to destroy what they have */
 #define RUN_MAX 256              /* erasures executed with one rewrite of the key file */
 #define PURPOSE_MAX 500
 
-struct names { const char **items; size_t n; };
-
-static bool listed(const struct names *names, const char *name)
-{
-	for (size_t i = 0; i < names->n; i++)
-		if (strcmp(names->items[i], name) == 0)
-			return true;
-	return false;
-}
-
-static int add_name(struct arena *arena, struct names *names, size_t max, const char *name)
-{
-	const char **place;
-
-	if (!name || names->n >= max || listed(names, name))
-		return OK;
-	place = ARENA_PUSH(arena, names->items, names->n);
-	if (!place || !(*place = arena_strdup(arena, name)))
-		return ERR_NOMEM;
-	return OK;
-}
-
-/* --- what is stored ---------------------------------------------------------------------------------------------------------- */
-
-int erasure_get(struct db_txn *txn, const char *ref, struct erasure *ret_erasure)
-{
-	struct db_value value;
-	int error = db_get(txn, T_ERASURES, ref, strlen(ref), &value);
-
-	if (error)
-		return error;
-	if (value.n != 24)
-		return ERR_CORRUPT;
-	*ret_erasure = (struct erasure){ get64(value.bytes), get64((const uint8_t *)value.bytes + 8), get64((const uint8_t *)value.bytes + 16) };
-	return OK;
-}
-
-static int erasure_put(struct core *core, const char *ref, const struct erasure *erasure)
-{
-	uint8_t value[24];
-
-	put64(value, erasure->ordered);
-	put64(value + 8, erasure->confirmed);
-	put64(value + 16, erasure->executed);
-	return db_put(&core->txn, T_ERASURES, ref, strlen(ref), value, sizeof value);
-}
-
-bool erasure_is_known(struct db_txn *txn, const char *ref)
-{
-	struct erasure erasure;
-
-	return ref && erasure_get(txn, ref, &erasure) == OK && erasure.confirmed;
-}
-
-bool tombstone_is(const struct db_value *value)
-{
-	return value->n == TOMBSTONE_SIZE;
-}
-
-/* ERR_NOTFOUND: the case is not erased. */
-static int tombstone_get(struct db_txn *txn, const char *ref, uint64_t *ret_last)
-{
-	struct db_value value;
-	int error = db_get(txn, T_CASES, ref, strlen(ref), &value);
-
-	if (error || !tombstone_is(&value))
-		return error ? error : ERR_NOTFOUND;
-	*ret_last = get64(value.bytes);
-	return OK;
-}
-
-int tombstone_put(struct core *core, const char *ref, uint64_t last)
-{
-	struct erasure erasure = { 0 };
-	uint8_t value[TOMBSTONE_SIZE];
-	int error = erasure_get(&core->txn, ref, &erasure);
-
-	if (error && error != ERR_NOTFOUND)
-		return error;
-	put64(value, last);
-	put64(value + 8, erasure.confirmed);
-	return db_put(&core->txn, T_CASES, ref, strlen(ref), value, sizeof value);
-}
-
-/* --- everything that is derived from a case ------------------------------------------------------------------------------------ */
-
-struct forgetting { struct core *core, *from; struct db_txn *txn; struct arena *arena; struct names *told; };
-
-static int forget_queued(struct core *core, const Reentry__Header *header)
-{
-	uint8_t key[DB_KEY_MAX];
-	uint16_t number = 0;
-	int error = OK;
-
-	for (size_t i = 0; i < header->n_to && !error; i++) {
-		error = agency_number(core, header->to[i], false, &number);
-		if (!error)
-			error = db_del(&core->txn, T_QUEUE, key, db_key(key, "hq", number, header->position));
-		error = error == ERR_NOTFOUND ? OK : error;
-	}
-	return error;
-}
-
-/* What is kept of the content to know it again goes as well; without the key there is nothing left that would tell its id. */
-static int forget_id(struct core *core, const struct core_record *record)
-{
-	uint8_t key[DB_KEY_MAX];
-	uint16_t number = 0;
-	int error;
-
-	if (!record->record.envelope || !record->record.envelope->id || !record->header->agency)
-		return OK;
-	error = agency_number(core, record->header->agency, false, &number);
-	if (!error)
-		error = db_del(&core->txn, T_IDS, key, db_key(key, "hs", number, record->record.envelope->id));
-	return error == ERR_NOTFOUND ? OK : error;
-}
-
-static int forget_record(struct forgetting *f, uint64_t position, uint64_t *ret_previous)
-{
-	struct core_record record;
-	int error;
-
-	arena_reset(f->arena);
-	error = log_read(f->from, f->txn, position, f->arena, &record);
-	if (error && error != ERR_ERASED)
-		return error;
-	*ret_previous = record.header->has_previous ? record.header->previous : 0;
-	if (*ret_previous >= position)
-		return ERR_CORRUPT;
-	error = forget_queued(f->core, record.header);
-	if (!error)
-		error = forget_id(f->core, &record);
-	if (!error && f->told)
-		error = add_name(&f->core->arena, f->told, TOLD_MAX, record.header->agency);
-	for (size_t i = 0; i < record.header->n_to && f->told && !error; i++)
-		error = add_name(&f->core->arena, f->told, TOLD_MAX, record.header->to[i]);
-	return error;
-}
-
-static int forget_chain(struct core *core, uint64_t last, struct names *told)
-{
-	struct arena arena;
-	struct forgetting f = { .core = core, .from = core->live ? core->live : core, .txn = core->live ? core->live_txn : &core->txn, .arena = &arena, .told = told };
-	int error = OK;
-
-	arena_init(&arena, 0);
-	for (uint64_t position = last; position && !error;)
-		error = forget_record(&f, position, &position);
-	arena_release(&arena);
-	return error;
-}
-
-static int forget_indexes(struct core *core, struct loaded *it)
-{
-	uint8_t key[DB_KEY_MAX];
-	int error = OK;
-
-	if (it->due != MOMENT_NONE)
-		error = db_del(&core->txn, T_DUE, key, db_key(key, "ts", it->due, it->ref));
-	error = error == ERR_NOTFOUND ? OK : error;
-	for (size_t i = 0; i < it->n_related && !error; i++)
-		error = related_put(core, it->related[i].agency->id, it->ref, 0);
-	return error;
-}
-
-/* The case's last record, looked for from the end of the log; 0: it has none. */
-static int chain_end(struct core *core, const char *ref, uint64_t *ret_last)
-{
-	struct db_txn *txn = core->live ? core->live_txn : &core->txn;
-	struct arena arena;
-	int error = OK;
-
-	*ret_last = 0;
-	arena_init(&arena, 0);
-	for (uint64_t position = core->last; position && !*ret_last && !error; position--) {
-		Reentry__Header *header = NULL;
-
-		arena_reset(&arena);
-		error = log_header(txn, position, &arena, &header);
-		if (!error && header->has_previous && header->subject && strcmp(header->subject, ref) == 0)
-			*ret_last = position;
-	}
-	arena_release(&arena);
-	return error;
-}
-
-/* told: who was ever given something, or gave it; NULL in a rebuild. */
-static int forget_case(struct core *core, const char *ref, struct names *told)
-{
-	struct loaded *it = NULL;
-	uint64_t last = 0;
-	int error = case_load(core, ref, &it);
-
-	if (error == ERR_ERASED) {
-		error = tombstone_get(&core->txn, ref, &last);
-		if (error == ERR_NOTFOUND)
-			error = chain_end(core, ref, &last); /* its key was lost before: nothing tells but the headers */
-	} else if (!error && it->state) {
-		last = it->state->last;
-		error = forget_indexes(core, it);
-	}
-	if (!error)
-		error = forget_chain(core, last, told);
-	if (!error && it) {
-		it->erased = true;
-		it->dirty = false;
-		it->state = NULL;
-	}
-	return error ? error : tombstone_put(core, ref, last);
-}
-
 /* --- records ---------------------------------------------------------------------------------------------------------------------- */
 
-int erase_project(struct core *core, const Reentry__Header *header, const Reentry__AuditRecord *audit, struct erase_told *told)
+int erase_project(struct core *core, const Reentry__Header *header, const Reentry__AuditRecord *audit, struct erase_names *told)
 {
 	struct erasure erasure = { 0 };
-	struct names names = { 0 };
 	int error = erasure_get(&core->txn, header->subject, &erasure);
 
 	if (error && error != ERR_NOTFOUND)
@@ -259,15 +43,13 @@ int erase_project(struct core *core, const Reentry__Header *header, const Reentr
 	error = erasure_put(core, header->subject, &erasure);
 	core->settle = core->settle || erasure.confirmed == header->position; /* what goes must not come back at a start, when its key is gone and nothing tells what it was */
 	if (!error && erasure.confirmed == header->position)
-		error = forget_case(core, header->subject, told ? &names : NULL);
-	if (told)
-		*told = (struct erase_told){ names.items, names.n };
+		error = forget_case(core, header->subject, told);
 	return error;
 }
 
 struct step { const char *action, *subject, *who, *purpose; uint64_t order; };
 
-static int append_step(struct core *core, const struct step *step, struct erase_told *told)
+static int append_step(struct core *core, const struct step *step, struct erase_names *told)
 {
 	Reentry__Header header = REENTRY__HEADER__INIT;
 	Reentry__AuditRecord audit = REENTRY__AUDIT_RECORD__INIT;
@@ -377,21 +159,21 @@ static int due_content(struct core *core, const char *ref, ProtobufCBinaryData *
 }
 
 /* To every agency of the configuration that was ever given something of the case, or gave it. */
-static int tell(struct core *core, const char *ref, const struct erase_told *told)
+static int tell(struct core *core, const char *ref, const struct erase_names *told)
 {
 	Reentry__EventRecord body = REENTRY__EVENT_RECORD__INIT;
 	Reentry__Route **place;
 	int error = due_content(core, ref, &body.content);
 
 	for (size_t i = 0; i < told->n && !error; i++) {
-		Reentry__Route *route = policy_agency(core->policy, told->ids[i]) ? PB_NEW(&core->arena, Reentry__Route, reentry__route) : NULL;
+		Reentry__Route *route = policy_agency(core->policy, told->items[i]) ? PB_NEW(&core->arena, Reentry__Route, reentry__route) : NULL;
 
-		if (!policy_agency(core->policy, told->ids[i]))
+		if (!policy_agency(core->policy, told->items[i]))
 			continue;
 		place = route ? ARENA_PUSH(&core->arena, body.routes, body.n_routes) : NULL;
 		if (!place)
 			return ERR_NOMEM;
-		route->agency = (char *)(uintptr_t)told->ids[i];
+		route->agency = (char *)(uintptr_t)told->items[i];
 		route->has_relations = true;
 		route->relations = REL_NAMED;
 		*place = route;
@@ -490,9 +272,9 @@ int core_erase_withdraw(struct core *core, const char *subject, const char *who,
 }
 
 /* The case and all that is merged with it: one person has one right. */
-static int all_names(struct core *core, const char *subject, struct names *names)
+static int all_names(struct core *core, const char *subject, struct erase_names *names)
 {
-	int error = add_name(&core->arena, names, LINKED_MAX, subject);
+	int error = erase_name(&core->arena, names, LINKED_MAX, subject);
 
 	for (size_t i = 0; i < names->n && !error; i++) {
 		struct loaded *it = NULL;
@@ -503,17 +285,17 @@ static int all_names(struct core *core, const char *subject, struct names *names
 			continue;
 		}
 		if (!error)
-			error = add_name(&core->arena, names, LINKED_MAX, it->state->merged_into);
+			error = erase_name(&core->arena, names, LINKED_MAX, it->state->merged_into);
 		for (size_t k = 0; !error && k < it->state->n_merges; k++)
 			if (it->state->merges[k]->done)
-				error = add_name(&core->arena, names, LINKED_MAX, it->state->merges[k]->other);
+				error = erase_name(&core->arena, names, LINKED_MAX, it->state->merges[k]->other);
 	}
 	return error;
 }
 
-static int erase_all(struct core *core, const struct step *confirm, const struct names *names)
+static int erase_all(struct core *core, const struct step *confirm, const struct erase_names *names)
 {
-	struct erase_told told[LINKED_MAX] = { 0 };
+	struct erase_names told[LINKED_MAX] = { 0 };
 	int error = OK;
 
 	for (size_t i = 0; i < names->n && !error; i++) {
@@ -532,7 +314,7 @@ int core_erase_confirm(struct core *core, const char *subject, const char *who, 
 	struct step step = { .action = "confirm", .subject = subject, .who = who, .purpose = purpose };
 	Reentry__AuditRecord *order = NULL;
 	struct core_record record;
-	struct names names = { 0 };
+	struct erase_names names = { 0 };
 	struct erasure erasure;
 	int error = check_step(core, &step, &erasure, err);
 
@@ -555,7 +337,7 @@ int erase_repeat(struct core *core, const char *ref, const Reentry__ErasedCase *
 {
 	const struct step confirm = { .action = "confirm", .subject = ref, .who = kept->confirmed_by, .purpose = kept->order };
 	struct step order = { .action = "order", .subject = ref, .who = kept->ordered_by, .purpose = kept->order };
-	const struct names names = { .items = &ref, .n = 1 };
+	const struct erase_names names = { .items = &ref, .n = 1 };
 	struct step again = confirm;
 	int error = append_step(core, &order, NULL);
 

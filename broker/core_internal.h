@@ -236,15 +236,22 @@ void epoch_release(struct core *core);
 int epoch_project(struct core *core, const char *note);       /* what an EPOCH record does, live and in a rebuild */
 int erased_keep(struct core *core, struct db_txn *txn, const char *ref); /* in the transaction of the key environment that deletes its keys */
 
-/* --- core_erase.c ---------------------------------------------------------------------------------------------------------------- */
+/* --- core_forget.c ---------------------------------------------------------------------------------------------------------------- */
 struct erasure { uint64_t ordered, confirmed, executed; };    /* positions; 0: not yet */
 int erasure_get(struct db_txn *txn, const char *ref, struct erasure *ret_erasure); /* ERR_NOTFOUND */
+int erasure_put(struct core *core, const char *ref, const struct erasure *erasure);
 bool erasure_is_known(struct db_txn *txn, const char *ref);   /* confirmed */
 bool tombstone_is(const struct db_value *value);              /* of the cases table */
+int tombstone_get(struct db_txn *txn, const char *ref, uint64_t *ret_last); /* ERR_NOTFOUND: the case is not erased */
 int tombstone_put(struct core *core, const char *ref, uint64_t last); /* last: the case's last record */
-/* What an ERASE record does, live and in a rebuild. told: where to say who was ever given something; NULL in a rebuild. */
-struct erase_told { const char *const *ids; size_t n; };
-int erase_project(struct core *core, const Reentry__Header *header, const Reentry__AuditRecord *audit, struct erase_told *told);
+struct erase_names { const char **items; size_t n; };
+int erase_name(struct arena *arena, struct erase_names *names, size_t max, const char *name); /* a copy, once; NULL, and more than max, are passed over */
+/* All that is derived from the case goes. told: who was ever given something, or gave it; NULL in a rebuild. */
+int forget_case(struct core *core, const char *ref, struct erase_names *told);
+
+/* --- core_erase.c ---------------------------------------------------------------------------------------------------------------- */
+/* What an ERASE record does, live and in a rebuild. told: as for forget_case. */
+int erase_project(struct core *core, const Reentry__Header *header, const Reentry__AuditRecord *audit, struct erase_names *told);
 /* In a turn: order and confirmation as they were given before the end of the log was lost. */
 int erase_repeat(struct core *core, const char *ref, const Reentry__ErasedCase *kept);
 /* What an EVENT record does that came after the erasure of its case; index: the part of it that is behind the log. */
