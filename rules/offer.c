@@ -123,8 +123,8 @@ static void offer_next(struct rules_run *run, const handover *h)
 	Reentry__Date start_by = REENTRY__DATE__INIT;
 	size_t i = 0;
 
-	while (i < h->n_then && !policy_agency(run->policy, h->then[i]))
-		i++; /* no longer takes part */
+	while (i < h->n_then && (same(h->then[i], h->to) || !policy_agency(run->policy, h->then[i])))
+		i++; /* 6.3: "another agency", not the one that has just said no; or no longer takes part */
 	if (i == h->n_then) {
 		step.handover = h->ref;
 		SET(&step, offer, h->offer);
