@@ -296,50 +296,15 @@ static int advance(struct rehearsal *r, moment until)
 
 /* --- lines ---------------------------------------------------------------------------------------------------------------------- */
 
-struct input { const char *at, *by, *link; const struct json_value *event; bool has_up, up, crash; };
-
-static int read_input(struct rehearsal *r, const char *text, size_t n, struct input *ret_input)
-{
-	struct json_member *members = NULL;
-	size_t n_members = 0;
-	int error = json_object_read(text, n, &r->arena, &members, &n_members, &r->err);
-
-	for (size_t i = 0; i < n_members && !error; i++) {
-		const char *name = members[i].name;
-		const struct json_value *value = &members[i].value;
-
-		if (strcmp(name, "at") == 0 && value->kind == JSON_STRING)
-			ret_input->at = value->text;
-		else if (strcmp(name, "by") == 0 && value->kind == JSON_STRING)
-			ret_input->by = value->text;
-		else if (strcmp(name, "link") == 0 && value->kind == JSON_STRING)
-			ret_input->link = value->text;
-		else if (strcmp(name, "event") == 0 && value->kind == JSON_OBJECT)
-			ret_input->event = value;
-		else if (strcmp(name, "up") == 0 && value->kind == JSON_BOOL)
-			ret_input->has_up = true, ret_input->up = value->boolean;
-		else if (strcmp(name, "crash") == 0 && value->kind == JSON_BOOL)
-			ret_input->crash = value->boolean;
-		else
-			error = err_set(&r->err, ERR_INVALID, "%s: is not known here, or of the wrong kind; a line has at, and by with event, link with up, or crash", name);
-	}
-	if (!error && !ret_input->at)
-		error = err_set(&r->err, ERR_INVALID, "at: is missing");
-	if (!error && (ret_input->by != NULL) != (ret_input->event != NULL))
-		error = err_set(&r->err, ERR_INVALID, "by and event belong together");
-	if (!error && (ret_input->link != NULL) != ret_input->has_up)
-		error = err_set(&r->err, ERR_INVALID, "link and up belong together");
-	return error;
-}
-
-static int play_event(struct rehearsal *r, const struct input *in)
+static int play_event(struct rehearsal *r, const struct rehearse_line *in)
 {
 	const struct agency *agency = policy_agency(&r->config->policy, in->by);
 	struct json_event json = { 0 };
 	struct core_receipt receipt = { 0 };
 	struct core_status status;
 	struct err why = { 0 };
-	char id[ID_TEXT_SIZE], seed[64];
+	char made[ID_TEXT_SIZE], seed[64];
+	const char *id = made;
 	uint8_t *content = NULL;
 	size_t n = 0;
 	uint64_t first;
@@ -348,12 +313,14 @@ static int play_event(struct rehearsal *r, const struct input *in)
 	if (!agency)
 		return err_set(&r->err, ERR_INVALID, "by: %s is no agency of this configuration", in->by);
 	(void)snprintf(seed, sizeof seed, "rehearsal line %llu", (unsigned long long)++r->ordinal);
-	id_derive(id, r->now, seed, strlen(seed));
-	unread = json_event_read(in->event->raw, in->event->raw_n, rules_payload_of, &r->arena, &json, &why);
+	id_derive(made, r->now, seed, strlen(seed));
+	unread = json_event_read(in->event, in->event_n, rules_payload_of, &r->arena, &json, &why);
 	if (!unread) {
 		if (!json.event->id)
-			json.event->id = id;
+			json.event->id = made;
 		unread = pb_pack(json.event, &r->arena, &content, &n);
+	} else if ((id = rehearse_line_id(in, &r->arena)) == NULL) {
+		id = made;
 	}
 	error = core_status(r->core, &status);
 	first = status.last_sequence + 1;
@@ -369,7 +336,7 @@ static int play_event(struct rehearsal *r, const struct input *in)
 	return print_receipt(r, in->by, &receipt, receipt.sequence && receipt.result != REENTRY__OUTCOME__VALUE__DUPLICATE ? receipt.sequence : first);
 }
 
-static int play_link(struct rehearsal *r, const struct input *in)
+static int play_link(struct rehearsal *r, const struct rehearse_line *in)
 {
 	for (size_t i = 0; i < r->config->policy.n_agencies; i++)
 		if (strcmp(r->config->policy.agencies[i].id, in->link) == 0) {
@@ -388,12 +355,12 @@ static int play_crash(struct rehearsal *r)
 
 static int play_line(struct rehearsal *r, const char *text, size_t n)
 {
-	struct input in = { 0 };
+	struct rehearse_line in = { 0 };
 	moment at = 0;
 	int error;
 
 	arena_reset(&r->arena);
-	error = read_input(r, text, n, &in);
+	error = rehearse_line_read(text, n, &r->arena, &in, &r->err);
 	if (!error && civil_parse_moment(in.at, &at))
 		error = err_set(&r->err, ERR_INVALID, "at: is no moment (RFC 3339, for example 2027-02-01T10:00:00+01:00)");
 	if (!error && r->now != MOMENT_NONE && at < r->now)
