@@ -19,8 +19,9 @@
  * What pb_check would refuse is still written as JSON: an enum number without a name as that number, a Date or Moment out of range as null. ERR_NOMEM. */
 int json_from_message(struct buf *out, const void *message);
 /* A JSON object to a message (a pointer to it, in the arena; its strings are in the arena too). ERR_INVALID, "data.field: why", for unknown members, wrong JSON
- * types (3.0 is no whole number), numbers outside the range of the field, null, duplicates, NUL. A string that is no name of the enum, no
- * date or no moment is no error here but becomes an out-of-range value (enum -1, Date/Moment INT*_MIN), so that the broker can answer invalid-value in its turn. */
+ * types (3.0 is no whole number), null, duplicates, NUL. A string that is no name of the enum, no date or no moment, and a whole number that its field
+ * cannot hold, are no error here but become an out-of-range value (enum -1, Date/Moment/signed INT*_MIN, unsigned UINT*_MAX), so that the broker can
+ * answer invalid-value in its turn. */
 int json_to_message(const char *text, size_t n, const ProtobufCMessageDescriptor *type, struct arena *arena, void *ret_message, struct err *err);
 
 /* How the codec learns the payload of a type: rules/catalogue.h provides it (NULL: unknown type). */

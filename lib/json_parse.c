@@ -16,16 +16,17 @@ struct parser {
 
 static int parse_message(struct parser *parser, const struct json_node *node, const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret_message);
 
-static const char *range_problem(ProtobufCType type, int64_t number)
+/* A number that does not fit becomes the one that pb_check refuses in that type. */
+static int64_t fitting(ProtobufCType type, int64_t number)
 {
-	static const struct { int64_t min, max; } ranges[] = {
-		[PROTOBUF_C_TYPE_INT32] = {INT32_MIN, INT32_MAX},   [PROTOBUF_C_TYPE_SINT32] = {INT32_MIN, INT32_MAX},
-		[PROTOBUF_C_TYPE_SFIXED32] = {INT32_MIN, INT32_MAX}, [PROTOBUF_C_TYPE_UINT32] = {0, UINT32_MAX},
-		[PROTOBUF_C_TYPE_FIXED32] = {0, UINT32_MAX},        [PROTOBUF_C_TYPE_INT64] = {INT64_MIN, INT64_MAX},
-		[PROTOBUF_C_TYPE_SINT64] = {INT64_MIN, INT64_MAX},  [PROTOBUF_C_TYPE_SFIXED64] = {INT64_MIN, INT64_MAX},
-		[PROTOBUF_C_TYPE_UINT64] = {0, INT64_MAX},          [PROTOBUF_C_TYPE_FIXED64] = {0, INT64_MAX},
+	static const struct { int64_t min, max, none; } ranges[] = {
+		[PROTOBUF_C_TYPE_INT32] = {INT32_MIN, INT32_MAX, INT32_MIN},   [PROTOBUF_C_TYPE_SINT32] = {INT32_MIN, INT32_MAX, INT32_MIN},
+		[PROTOBUF_C_TYPE_SFIXED32] = {INT32_MIN, INT32_MAX, INT32_MIN}, [PROTOBUF_C_TYPE_UINT32] = {0, UINT32_MAX, UINT32_MAX},
+		[PROTOBUF_C_TYPE_FIXED32] = {0, UINT32_MAX, UINT32_MAX},       [PROTOBUF_C_TYPE_INT64] = {INT64_MIN, INT64_MAX, INT64_MIN},
+		[PROTOBUF_C_TYPE_SINT64] = {INT64_MIN, INT64_MAX, INT64_MIN},  [PROTOBUF_C_TYPE_SFIXED64] = {INT64_MIN, INT64_MAX, INT64_MIN},
+		[PROTOBUF_C_TYPE_UINT64] = {0, INT64_MAX, -1},                 [PROTOBUF_C_TYPE_FIXED64] = {0, INT64_MAX, -1},
 	};
-	return number < ranges[type].min || number > ranges[type].max ? "a number outside its range" : NULL;
+	return number < ranges[type].min || number > ranges[type].max ? ranges[type].none : number;
 }
 
 static const char *set_number(const struct json_node *node, ProtobufCType type, uint8_t *at)
@@ -42,14 +43,12 @@ static const char *set_number(const struct json_node *node, ProtobufCType type, 
 	}
 	if (node->kind != NODE_INT)
 		return "not a whole number";
-	const char *problem = range_problem(type, node->integer);
-	if (problem != NULL)
-		return problem;
+	int64_t number = fitting(type, node->integer);
 	if (pb_value_size(type) == 4) {
-		uint32_t word = (uint32_t)node->integer;
+		uint32_t word = (uint32_t)number;
 		memcpy(at, &word, sizeof word);
 	} else {
-		memcpy(at, &node->integer, sizeof node->integer);
+		memcpy(at, &number, sizeof number);
 	}
 	return NULL;
 }

@@ -30,7 +30,7 @@ void *pb_new(const ProtobufCMessageDescriptor *type, struct arena *arena);
 
 /* Values that are out of range whatever the type (domain.md 3.1, 3.4 invalid-value): enum numbers that the descriptor does not have,
  * Dates and Moments outside 1900-2199 or empty, text over 2,000 characters (code points) and control characters other than tab and newline,
- * non-finite numbers. Control characters are those of Unicode (C0, DEL, C1). Bytes fields are not looked into. ERR_INVALID with "field: why", never the value.
+ * non-finite numbers, and the number that stands for one its field cannot hold (UINT32_MAX, INT32_MIN and so on). Control characters are those of Unicode (C0, DEL, C1). Bytes fields are not looked into. ERR_INVALID with "field: why", never the value.
  * Recurses into submessages, bounded by PB_DEPTH_MAX. */
 int pb_check(const void *message, struct err *err);
 /* The same, with `name.` before the field in errors: pb_check_at("data", …) says "data.from_date: not a date (YYYY-MM-DD)". */

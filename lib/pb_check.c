@@ -54,6 +54,23 @@ static const char *text_problem(const char *text)
 	return characters > TEXT_MAX ? "longer than 2000 characters" : NULL;
 }
 
+/* The lowest signed and the highest unsigned number stand for one that the field could not hold (lib/json.h). */
+static bool no_number(ProtobufCType type, const uint8_t *at)
+{
+	switch (type) {
+	case PROTOBUF_C_TYPE_UINT32: case PROTOBUF_C_TYPE_FIXED32:
+		return PB_AT(uint32_t, at) == UINT32_MAX;
+	case PROTOBUF_C_TYPE_INT32: case PROTOBUF_C_TYPE_SINT32: case PROTOBUF_C_TYPE_SFIXED32:
+		return PB_AT(int32_t, at) == INT32_MIN;
+	case PROTOBUF_C_TYPE_UINT64: case PROTOBUF_C_TYPE_FIXED64:
+		return PB_AT(uint64_t, at) == UINT64_MAX;
+	case PROTOBUF_C_TYPE_INT64: case PROTOBUF_C_TYPE_SINT64: case PROTOBUF_C_TYPE_SFIXED64:
+		return PB_AT(int64_t, at) == INT64_MIN;
+	default:
+		return false;
+	}
+}
+
 static const char *value_problem(const ProtobufCFieldDescriptor *field, const uint8_t *at)
 {
 	switch (field->type) {
@@ -66,7 +83,7 @@ static const char *value_problem(const ProtobufCFieldDescriptor *field, const ui
 	case PROTOBUF_C_TYPE_DOUBLE:
 		return isfinite(PB_AT(double, at)) ? NULL : "not a finite number";
 	default:
-		return NULL;
+		return no_number(field->type, at) ? "a number outside its range" : NULL;
 	}
 }
 

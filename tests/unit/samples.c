@@ -90,12 +90,12 @@ static void set_number(const ProtobufCFieldDescriptor *field, uint8_t *at, uint6
 	} else if (field->type == PROTOBUF_C_TYPE_BOOL) {
 		*(protobuf_c_boolean *)(void *)at = number > 0;
 	} else if (field->type == PROTOBUF_C_TYPE_UINT64 || field->type == PROTOBUF_C_TYPE_UINT32) {
-		uint64_t max = field->type == PROTOBUF_C_TYPE_UINT32 ? UINT32_MAX : INT64_MAX;
+		uint64_t max = field->type == PROTOBUF_C_TYPE_UINT32 ? UINT32_MAX - 1 : INT64_MAX;
 		uint64_t value = number > 0 ? max : sample_random(state) % 1000;
 		memcpy(at, &value, pb_value_size(field->type)); /* little-endian, as all machines this is built on */
 	} else {
 		bool wide = pb_value_size(field->type) == 8;
-		int64_t value = number == 3 ? (wide ? INT64_MAX : INT32_MAX) : number == -3 ? (wide ? INT64_MIN : INT32_MIN) : number;
+		int64_t value = number == 3 ? (wide ? INT64_MAX : INT32_MAX) : number == -3 ? (wide ? INT64_MIN + 1 : INT32_MIN + 1) : number;
 		memcpy(at, &value, pb_value_size(field->type));
 	}
 }

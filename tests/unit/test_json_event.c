@@ -109,9 +109,6 @@ static void test_wrong_types(void **state)
 	WRONG_DATA("release.approaching", "{\"days_left\":3.0}", "data.days_left: not a whole number");
 	WRONG_DATA("release.approaching", "{\"days_left\":1e2}", "data.days_left: not a whole number");
 	WRONG_DATA("release.approaching", "{\"days_left\":\"3\"}", "data.days_left: not a whole number");
-	WRONG_DATA("release.approaching", "{\"days_left\":2147483648}", "data.days_left: a number outside its range");
-	WRONG_DATA("release.approaching", "{\"milestone\":-1}", "data.milestone: a number outside its range");
-	WRONG_DATA("release.approaching", "{\"milestone\":4294967296}", "data.milestone: a number outside its range");
 	WRONG_DATA("release.approaching", "{\"late\":1}", "data.late: not true or false");
 	WRONG_DATA("release.approaching", "{\"skipped\":7}", "data.skipped: not an array");
 	WRONG_DATA("release.approaching", "{\"skipped\":[7,null]}", "data.skipped: null; leave out what is not there");

@@ -259,6 +259,26 @@ static void test_check_finite(void **state)
 	assert_string_equal(err.text, "many: not a finite number");
 }
 
+static void test_check_fits(void **state)
+{
+	(void)state;
+	struct sample_numbers numbers;
+	struct err err;
+	protobuf_c_message_init(&sample_numbers_type, &numbers.base);
+	numbers.has_w = numbers.has_q = numbers.has_i = numbers.has_l = 1;
+	numbers.w = UINT32_MAX - 1, numbers.q = INT64_MIN + 1, numbers.i = INT32_MIN + 1, numbers.l = INT64_MAX;
+	assert_int_equal(pb_check(&numbers, NULL), 0);
+	numbers.l = INT64_MIN;
+	assert_int_equal(pb_check(&numbers, &err), ERR_INVALID);
+	assert_string_equal(err.text, "l: a number outside its range");
+	numbers.i = INT32_MIN;
+	assert_int_equal(pb_check(&numbers, &err), ERR_INVALID);
+	assert_string_equal(err.text, "i: a number outside its range");
+	numbers.w = UINT32_MAX;
+	assert_int_equal(pb_check(&numbers, &err), ERR_INVALID);
+	assert_string_equal(err.text, "w: a number outside its range");
+}
+
 /* A type that holds itself: none of ours does, so the bound on depth is shown on one made by hand. */
 struct nest {
 	ProtobufCMessage base;
@@ -581,7 +601,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trips), cmocka_unit_test(test_truncated), cmocka_unit_test(test_mutated),
 		cmocka_unit_test(test_empty), cmocka_unit_test(test_wire_form), cmocka_unit_test(test_packed),
-		cmocka_unit_test(test_text), cmocka_unit_test(test_fixed_numbers), cmocka_unit_test(test_check_finite),
+		cmocka_unit_test(test_text), cmocka_unit_test(test_fixed_numbers), cmocka_unit_test(test_check_finite), cmocka_unit_test(test_check_fits),
 		cmocka_unit_test(test_depth), cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_memory_bound), cmocka_unit_test(test_own), cmocka_unit_test(test_new),
 		cmocka_unit_test(test_check_dates), cmocka_unit_test(test_check_moments), cmocka_unit_test(test_check_enums),
