@@ -301,6 +301,7 @@ int control_erase_pending(struct broker *broker, size_t *ret_n, struct err *err)
 		return rc;
 	turn_wipe(broker);
 	arena_wipe(&broker->reading);
+	daemon_release_memory(); /* what was sent, and is free by now */
 	log_info("erasures executed n=%zu", *ret_n);
 	return rc;
 }

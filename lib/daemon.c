@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,12 +97,27 @@ int daemon_start(unsigned fds_min, struct err *err)
 
 	if (rc)
 		return rc;
+	daemon_keep_memory();
 	(void)umask(077);
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return err_errno(err, ERR_IO, "ignoring SIGPIPE failed");
 	if (setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		return err_errno(err, ERR_IO, "switching core dumps off failed");
 	return raise_fds(fds_min, err);
+}
+
+/* Naming one threshold ends malloc's own adjusting of both. A block of MAPPED or more is mapped by itself and goes as a whole: our messages are shorter, and the longest that an agent may send is rare. */
+#define MAPPED (2 << 20)
+
+void daemon_keep_memory(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED); /* both are within their bounds */
+	(void)mallopt(M_TRIM_THRESHOLD, DAEMON_KEPT);
+}
+
+void daemon_release_memory(void)
+{
+	(void)malloc_trim(0); /* whether there was anything */
 }
 
 int daemon_fds(unsigned *ret_open, unsigned *ret_max)

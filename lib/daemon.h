@@ -15,8 +15,14 @@ enum daemon_todo { DAEMON_RUN, DAEMON_CHECK, DAEMON_DONE, DAEMON_USAGE }; /* DON
 enum daemon_todo daemon_args(int argc, char **argv, const char *help, struct daemon_args *ret_args, const char **ret_message);
 
 /* Call first: opens /dev/null on whichever of fds 0-2 is closed, umask 077, SIGPIPE ignored, no core dumps (RLIMIT_CORE 0, PR_SET_DUMPABLE 0: personal
- * data must not land on disk), RLIMIT_NOFILE up to the hard limit. ERR_INVALID if that is below fds_min, saying what to raise. */
+ * data must not land on disk), RLIMIT_NOFILE up to the hard limit, daemon_keep_memory. ERR_INVALID if that is below fds_min, saying what to raise. */
 int daemon_start(unsigned fds_min, struct err *err);
+/* Memory that was freed stays with the process for the next message: up to DAEMON_KEPT for each thread that allocates. Left to itself malloc gives the buffers of a burst back to the system as they are freed,
+ * one by one, and the next burst takes each page anew: more work than everything else that is done with a message (docs/performance.md). */
+void daemon_keep_memory(void);
+#define DAEMON_KEPT (8 << 20)
+/* Gives back what is free, and with it what stood there. */
+void daemon_release_memory(void);
 /* How many descriptors are open, and how many may be: for the alarm before they run out. */
 int daemon_fds(unsigned *ret_open, unsigned *ret_max);
 

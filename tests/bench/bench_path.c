@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/daemon.h"
 #include "tests/bench/figures.h"
 #include "tests/bench/limits.h"
 #include "tests/bench/store.h"
@@ -114,6 +115,7 @@ static int run(const struct plan *plan, const char *folder)
 	static struct table table;
 
 	need(crypt_init(), "cryptography", NULL);
+	daemon_keep_memory(); /* as the agents do in whose stead the load stands */
 	if (setenv("TMPDIR", folder, 1)) /* everything else goes into it, and goes with it */
 		stop("out of memory");
 	if (!plan->only || !strcmp(plan->only, "limits"))

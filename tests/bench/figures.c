@@ -140,6 +140,16 @@ void figure_spread(struct setting *setting)
 	samples_release(&run.receipts);
 }
 
+/* What n of something cost, since `before` and `cpu`, in microseconds. */
+static void note_cpu(const struct setting *setting, const char *const figures[3], const struct cpu *before, double cpu, uint64_t n)
+{
+	const struct cpu after = host_cpu(setting->host);
+
+	note(setting, figures[0], "µs", (after.own - before->own) * 1e6 / (double)n);
+	note(setting, figures[1], "µs", (after.zeromq - before->zeromq) * 1e6 / (double)n);
+	note(setting, figures[2], "µs", (own_cpu() - cpu) * 1e6 / (double)n);
+}
+
 /* --- delivering ----------------------------------------------------------------------------------------------------------------- */
 
 void figure_end_to_end(struct setting *setting)
@@ -159,10 +169,12 @@ void figure_end_to_end(struct setting *setting)
 void figure_fan_out(struct setting *setting)
 {
 	struct load *load = setting->load;
+	static const char *const cpus[] = { F_FAN_OUT_CPU, F_FAN_OUT_CPU_NET, F_FAN_OUT_CPU_LOAD };
 	const uint64_t events = setting->full ? 5000 : 400;
 	struct agent *agent;
+	struct cpu before;
 	uint64_t delivered;
-	double begin;
+	double begin, cpu;
 
 	make_patterns();
 	load_connect_range(load, PRISON(0), 1);
@@ -170,23 +182,31 @@ void figure_fan_out(struct setting *setting)
 	agent = load_publisher(load, PRISON(0), dates, DATES);
 	agent->first = setting->wide_case;
 	delivered = load->deliveries;
+	before = host_cpu(setting->host);
+	cpu = own_cpu();
 	begin = now_us();
 	(void)load_publish(load, 1, 64, events); /* what counts is when the last one has come */
 	load_await_deliveries(load, delivered + events * PROVIDERS);
 	note(setting, F_FAN_OUT, "/s", (double)(events * PROVIDERS) / (now_us() - begin) * 1e6);
+	note_cpu(setting, cpus, &before, cpu, events * PROVIDERS);
 }
 
 void figure_replay(struct setting *setting)
 {
+	static const char *const cpus[] = { F_REPLAY_CPU, F_REPLAY_CPU_NET, F_REPLAY_CPU_LOAD };
 	const size_t auditor = setting->host->country->auditor;
-	double seconds;
+	struct cpu before;
+	double seconds, cpu;
 	uint64_t n;
 
 	load_connect(setting->load, &auditor, 1);
+	before = host_cpu(setting->host);
+	cpu = own_cpu();
 	n = load_replay(setting->load, auditor, setting->full ? UINT64_MAX : 100000, &seconds);
 	if (!n)
 		stop("a replay gave nothing");
 	note(setting, F_REPLAY, "/s", (double)n / seconds);
+	note_cpu(setting, cpus, &before, cpu, n);
 }
 
 /* --- starting, resting ------------------------------------------------------------------------------------------------------------ */
