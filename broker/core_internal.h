@@ -138,7 +138,9 @@ void log_salt(const uint8_t key[KEY_SIZE], uint64_t position, uint8_t ret_salt[K
 void log_commitment(const uint8_t salt[KEY_SIZE], const void *body, size_t body_n, uint8_t ret_commitment[HASH_SIZE]);
 /* The parts of a stored record, borrowed from its value, and its header in the arena. */
 struct log_parts { const Reentry__Header *header; const uint8_t *leaf, *header_bytes, *sealed; size_t header_n, sealed_n; };
-/* Takes a value of T_LOG apart and checks its hash and its place. ERR_CORRUPT. */
+/* Takes a value of T_LOG apart and checks its hash; the header stays packed (NULL). ERR_CORRUPT. */
+int log_take(const struct db_value *value, struct log_parts *ret_parts);
+/* The same, its header unpacked and its place checked. */
 int log_parse(const struct db_value *value, uint64_t position, struct arena *arena, struct log_parts *ret_parts);
 /* Opens the body, and unpacks it. ERR_ERASED: header filled, body NULL. */
 int log_open(struct core *core, const struct log_parts *parts, struct arena *arena, struct core_record *ret_record);

@@ -143,11 +143,10 @@ int log_open(struct core *core, const struct log_parts *parts, struct arena *are
 	return unpack_body(arena, ret_record);
 }
 
-int log_parse(const struct db_value *value, uint64_t position, struct arena *arena, struct log_parts *ret_parts)
+int log_take(const struct db_value *value, struct log_parts *ret_parts)
 {
 	const uint8_t *bytes = value->bytes;
 	uint8_t hash[HASH_SIZE];
-	void *message = NULL;
 	size_t header_n;
 
 	memset(ret_parts, 0, sizeof *ret_parts);
@@ -157,9 +156,17 @@ int log_parse(const struct db_value *value, uint64_t position, struct arena *are
 		.leaf = bytes, .header_bytes = bytes + PREFIX, .header_n = header_n, .sealed = bytes + PREFIX + header_n, .sealed_n = value->n - PREFIX - header_n,
 	};
 	leaf_hash(ret_parts->header_bytes, header_n, ret_parts->sealed, ret_parts->sealed_n, hash);
-	if (memcmp(hash, bytes, HASH_SIZE) != 0)
-		return ERR_CORRUPT;
-	if (pb_unpack_own(&reentry__header__descriptor, ret_parts->header_bytes, header_n, arena, &message) || ((Reentry__Header *)message)->position != position)
+	return memcmp(hash, bytes, HASH_SIZE) == 0 ? OK : ERR_CORRUPT;
+}
+
+int log_parse(const struct db_value *value, uint64_t position, struct arena *arena, struct log_parts *ret_parts)
+{
+	void *message = NULL;
+	int error = log_take(value, ret_parts);
+
+	if (error)
+		return error;
+	if (pb_unpack_own(&reentry__header__descriptor, ret_parts->header_bytes, ret_parts->header_n, arena, &message) || ((Reentry__Header *)message)->position != position)
 		return ERR_CORRUPT;
 	ret_parts->header = message;
 	return OK;

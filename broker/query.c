@@ -7,6 +7,9 @@
 
 #include "lib/civil.h"
 #include "lib/log.h"
+#include "lib/pb_put.h"
+
+#define FRAME_ANSWER 19              /* field of Frame (proto/wire.proto) */
 
 /* One row per kind of question: who may ask, which parameters there are, and how it is answered. docs/protocol.md describes each. */
 static const struct query_kind kinds[] = {
@@ -257,18 +260,35 @@ void query_credit(struct broker *broker, struct session *session, const Reentry_
 		}
 }
 
+/* What a part has packed itself stands behind the rest of the Answer: the order of fields says nothing. */
+static int send_part(struct broker *broker, const struct session *session, const struct query *query, const Reentry__Answer *answer)
+{
+	const size_t n = reentry__answer__get_packed_size(answer), inner = n + query->packed_n, size = pb_bytes_size(FRAME_ANSWER, inner);
+	uint8_t *room;
+	int rc = net_room(broker, size, &room);
+
+	if (rc)
+		return rc;
+	room = pb_put_head(room, FRAME_ANSWER, inner);
+	(void)reentry__answer__pack(answer, room); /* the n bytes that it said */
+	if (query->packed_n)
+		memcpy(room + n, query->packed, query->packed_n);
+	return net_send_room(broker, session, size);
+}
+
 /* --- parts ---------------------------------------------------------------------------------------------------------------- */
 
 /* False: nothing more to do for it now, or it is gone (and perhaps its session). */
 static bool one_part(struct broker *broker, struct session *session, struct query *query)
 {
-	Reentry__Frame frame = REENTRY__FRAME__INIT;
 	Reentry__Answer answer = REENTRY__ANSWER__INIT;
 	struct query_at before;
 	struct err err = { 0 };
 	int rc;
 
 	arena_reset(&broker->reading);
+	query->packed = NULL;
+	query->packed_n = 0;
 	answer.has_number = true;
 	answer.number = query->number;
 	rc = query->begun ? OK : begin(broker, session, query, &err);
@@ -283,8 +303,7 @@ static bool one_part(struct broker *broker, struct session *session, struct quer
 		return false;
 	}
 	answer.has_last = answer.last;
-	frame.answer = &answer;
-	rc = net_send(broker, session, &frame);
+	rc = send_part(broker, session, query, &answer);
 	if (rc == ERR_CLOSED) {
 		session_lost(broker, session, "gone");
 		return false;

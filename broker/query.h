@@ -36,6 +36,7 @@ struct query {
 	struct query_at at;
 	void *own;                       /* what the kind keeps; its `end` frees it */
 	bool counted;                    /* all has been shown: at.given goes on record */
+	const uint8_t *packed; size_t packed_n; /* of this part: items beside answer->items, as they stand in an Answer; in broker->reading */
 	size_t limit;
 };
 

@@ -156,50 +156,7 @@ void replay_end(struct query *query)
 	query->own = NULL;
 }
 
-/* --- the events, as they were recorded --------------------------------------------------------------------------------------- */
-
-/* The next position to look at; 0 when the replay is through. */
-static uint64_t next_position(const struct replay *replay, struct query_at *at)
-{
-	if (replay->subject) {
-		while (at->index < replay->n_chain && replay->chain[at->index] < replay->first)
-			at->index++;
-		return at->index < replay->n_chain && replay->chain[at->index] <= replay->last ? replay->chain[at->index++] : 0;
-	}
-	return at->position <= replay->last ? at->position++ : 0;
-}
-
-static int events_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err)
-{
-	const struct replay *replay = query->own;
-	size_t bytes = 0;
-	int rc;
-
-	for (int looked = 0; looked < RECORDS_ROUND && answer->n_items < ANSWER_MAX && bytes < net_batch(broker, ANSWER_BYTES); looked++) {
-		const uint64_t position = replay->limit > query->at.given ? next_position(replay, &query->at) : 0;
-		struct core_record record;
-		Reentry__Delivery *item;
-
-		if (!position) {
-			answer->last = true;
-			return OK;
-		}
-		rc = core_record(broker->core, position, &broker->reading, &record);
-		if (rc && rc != ERR_ERASED)
-			return replay_unreadable(position, err);
-		if (!replay_wanted(replay, &record))
-			continue;
-		rc = replay_show(broker, &session->agency->scope, &record, &item);
-		if (rc == ERR_NOTFOUND)
-			continue;
-		if (rc)
-			return err_set(err, rc, "try later");
-		answer->items[answer->n_items++] = item;
-		bytes += item->content.len + 128;
-		query->at.given++;
-	}
-	return OK;
-}
+/* --- parts ------------------------------------------------------------------------------------------------------------------- */
 
 /* That it came to its end, and how much was shown, is on record as well; one that did not was interrupted. */
 int replay_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err)

@@ -1,4 +1,4 @@
-/* What the questions of an auditor about the log share (query_replay.c, query_given.c, query_state.c, query_record.c). What moves from part to part is in query->at, so that a part
+/* What the questions of an auditor about the log share (query_replay.c, query_events.c, query_given.c, query_state.c, query_record.c). What moves from part to part is in query->at, so that a part
  * that could not be sent is made again. */
 #ifndef BROKER_REPLAY_H
 #define BROKER_REPLAY_H
@@ -51,6 +51,7 @@ void replay_moment(struct buf *out, const char *name, moment when);
 int replay_event(const Reentry__Delivery *delivery, struct arena *arena, struct buf *out);
 int replay_unreadable(uint64_t position, struct err *err);   /* ERR_CORRUPT */
 
+int events_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err);
 int given_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err);
 int states_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err);
 int records_part(struct broker *broker, struct session *session, struct query *query, Reentry__Answer *answer, struct err *err);

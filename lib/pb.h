@@ -4,6 +4,7 @@
 #define LIB_PB_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,10 @@ int pb_unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t 
 int pb_scan(const ProtobufCMessageDescriptor *type, const void *bytes, size_t n, struct err *err);
 /* As pb_unpack for bytes that we wrote ourselves and whose hash was checked: no scan. ERR_CORRUPT, ERR_NOMEM. */
 int pb_unpack_own(const ProtobufCMessageDescriptor *type, const void *bytes, size_t n, struct arena *arena, void *ret_message);
+/* The top level of such bytes without unpacking them: ret_fields[i] becomes the last value of field number i, for all i < n_fields; what has another number is passed over. bytes are borrowed;
+ * number is as it stands on the wire (a sint64 in zigzag). Neither types nor text are checked. ERR_CORRUPT: no message. */
+struct pb_peek { bool there; uint64_t number; const uint8_t *bytes; size_t n; };
+int pb_peek(const uint8_t *bytes, size_t n, size_t n_fields, struct pb_peek *ret_fields);
 /* Packs into arena memory. ERR_NOMEM. */
 int pb_pack(const void *message, struct arena *arena, uint8_t **ret_bytes, size_t *ret_n);
 /* A new empty message of that type in the arena; NULL without memory. */
