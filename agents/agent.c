@@ -36,6 +36,8 @@ static const char *fixed_change(const struct agent_config *now, const struct age
 		return "agent.store";
 	if (!same_text(now->agent.control, then->agent.control))
 		return "agent.control";
+	if (!same_text(now->agent.control_group, then->agent.control_group))
+		return "agent.control_group";
 	if (now->has_spool != then->has_spool || !same_text(now->spool.dir, then->spool.dir))
 		return "spool";
 	if (now->has_exec != then->has_exec)

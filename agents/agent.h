@@ -44,7 +44,7 @@ struct agent_config {
 		struct conf_strings broker;    /* endpoints, tried in turn */
 		char *broker_key, *key;        /* paths: NAME.pub of the broker, NAME.key of our own */
 		char *log_key;                 /* path: NAME.pub of the log; NULL: checkpoints are compared, and neither verified nor cosigned */
-		char *store, *control, *lang;
+		char *store, *control, *control_group, *lang;
 		int64_t keep;                  /* ms that what was sent is kept with its receipt */
 		int64_t size_max;              /* bytes of the store's sparse map */
 	} agent;

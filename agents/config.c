@@ -16,6 +16,8 @@ static const struct conf_row agent_rows[] = {
 	 .help = "Public key file of the broker's log (NAME.pub): its checkpoints are verified with it, and cosigned. Left out: they are only compared with each other."},
 	{.name = "store", .type = CONF_PATH, .offset = AT(store), .help = "Folder of the outbox and inbox; on a local disk, used by this agent alone."},
 	{.name = "control", .type = CONF_PATH, .offset = AT(control), .help = "Unix socket that the reentry command talks to; its permissions protect it."},
+	{.name = "control_group", .type = CONF_STRING, .offset = AT(control_group), .fallback = "", .max = 32,
+	 .help = "A group of this machine whose members may open that socket too, and so act for the agency; otherwise only the user that runs the agent."},
 	{.name = "lang", .type = CONF_STRING, .offset = AT(lang), .fallback = "en", .help = "Language of the reentry command for people: \"en\" or \"nl\"."},
 	{.name = "keep", .type = CONF_DURATION, .offset = AT(keep), .fallback = "400d", .min = 86400000, .max = INT64_C(86400000) * 36500,
 	 .help = "How long what was sent is kept with its receipt; up to twice as long while no backup of the broker covers it."},
@@ -86,14 +88,22 @@ int agent_config_read(const char *path, struct arena *arena, struct agent_config
 	return OK;
 }
 
+/* What to do about a key file that is not there. */
+static int missing(int r, const char *what, struct err *err)
+{
+	struct err why = *err;
+	return r == ERR_NOTFOUND ? err_set(err, r, "%.400s; %s", why.text, what) : r;
+}
+
 int agent_config_check_keys(const struct agent_config *config, struct err *err)
 {
+	static const char ask[] = "ask the broker's operator for it";
 	struct key_pair pair = {0};
-	int r = key_read_public(config->agent.broker_key, &pair, err);
+	int r = missing(key_read_public(config->agent.broker_key, &pair, err), ask, err);
 	if (r == OK)
-		r = key_read_secret(config->agent.key, &pair, err);
+		r = missing(key_read_secret(config->agent.key, &pair, err), "make it: reentry keygen FOLDER NAME, and give the .pub to the broker's operator", err);
 	if (r == OK && config->agent.log_key != NULL)
-		r = key_read_public(config->agent.log_key, &pair, err);
+		r = missing(key_read_public(config->agent.log_key, &pair, err), ask, err);
 	crypt_wipe(&pair, sizeof pair);
 	return r;
 }

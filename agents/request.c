@@ -218,7 +218,8 @@ int requests_open(struct agent *agent, struct err *err)
 		if (r != OK)
 			return r;
 	}
-	return control_new(agent->loop, agent->config.agent.control, 0600, &handlers, agent, &agent->requests.control, err);
+	int r = control_new(agent->loop, agent->config.agent.control, 0600, &handlers, agent, &agent->requests.control, err);
+	return r != OK ? r : control_share(agent->requests.control, agent->config.agent.control_group, err);
 }
 
 void requests_close(struct agent *agent)

@@ -22,6 +22,7 @@ static const struct conf_row broker_group_rows[] = {
 	ROW(broker_group, old_key, CONF_PATH, "", 0, 0, "path", "The key pair of old_endpoints, secret half."),
 	ROW(broker_group, store, CONF_PATH, NULL, 0, 0, "path", "Folder of the log and of everything derived from it."),
 	ROW(broker_group, control, CONF_PATH, NULL, 0, 0, "path", "Unix socket of reentry admin."),
+	ROW(broker_group, control_group, CONF_STRING, "", 0, 0, "name", "A group of this machine whose members may open that socket too; otherwise only the user that runs the broker."),
 	ROW(broker_group, signing_key, CONF_PATH, NULL, 0, 0, "path", "Signs the checkpoints of the log."),
 	ROW(broker_group, master_key, CONF_PATH, NULL, 0, 0, "path", "Wraps the key of each case."),
 	{ 0 },
@@ -164,15 +165,26 @@ static int fill_scope(const struct agency_group *from, struct scope *to, struct 
 	return OK;
 }
 
+static const char *role_names(char names[256])
+{
+	int used = 0;
+
+	for (int role = ROLE_NONE + 1; role < ROLE_BROKER; role++)
+		used += snprintf(names + used, (size_t)(256 - used), "%s%s", used ? ", " : "", role_name((enum role)role)); /* fits */
+	return names;
+}
+
 static int fill_agency(const struct agency_group *from, struct agency *to, struct err *err)
 {
+	char names[256];
+
 	if (!agency_id_is_valid(from->id))
 		return err_set(err, ERR_INVALID, "agency \"%s\": id must be 1-32 of a-z, 0-9 and -", from->id);
 	if (!oin_is_valid(from->oin))
 		return err_set(err, ERR_INVALID, "agency %s: oin must have 20 digits", from->id);
 	*to = (struct agency){ .id = from->id, .oin = from->oin, .contact = from->contact, .role = role_from_name(from->role), .unconfirmed = from->unconfirmed };
-	if (to->role == ROLE_NONE)
-		return err_set(err, ERR_INVALID, "agency %s: role \"%s\" is unknown; see domain.md 2", from->id, from->role);
+	if (to->role == ROLE_NONE || to->role == ROLE_BROKER)
+		return err_set(err, ERR_INVALID, "agency %s: role \"%s\" is unknown; write one of %s", from->id, from->role, role_names(names));
 	if (from->codes.n && to->role != ROLE_MUNICIPALITY)
 		return err_set(err, ERR_INVALID, "agency %s: only a municipality holds codes", from->id);
 	if (from->has_scope && to->role != ROLE_AUDITOR)

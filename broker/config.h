@@ -13,7 +13,7 @@
 
 /* As it stands in the file, one struct per group. Paths are absolute. */
 struct broker_group {
-	char *id, *oin, *key, *store, *control, *signing_key, *master_key;
+	char *id, *oin, *key, *store, *control, *control_group, *signing_key, *master_key;
 	struct conf_strings endpoints;
 	char *old_key;                /* NULL: none; then there are no old_endpoints either */
 	struct conf_strings old_endpoints;

@@ -11,7 +11,8 @@
 #include "lib/json.h"
 #include "lib/log.h"
 
-#define TIMERS_SHOWN 1000
+#define TIMERS_SHOWN 1000        /* unless --max says otherwise */
+#define TIMERS_SHOWN_MAX 10000
 #define NAME_SIZE 4096
 
 struct request {
@@ -141,8 +142,9 @@ static int do_queues(struct request *request)
 static int do_timers(struct request *request)
 {
 	struct core_timer *timers;
+	const uint64_t max = number_of(request, "max", TIMERS_SHOWN);
 	size_t n;
-	int rc = core_timers(request->broker->core, TIMERS_SHOWN, &request->arena, &timers, &n);
+	int rc = core_timers(request->broker->core, max < TIMERS_SHOWN_MAX ? (size_t)max : TIMERS_SHOWN_MAX, &request->arena, &timers, &n);
 
 	if (rc)
 		return err_set(&request->err, rc, "the timers cannot be read: %s", err_text(rc));
@@ -327,8 +329,8 @@ static int do_erase(struct request *request)
 		.purpose = text_of(request, "order"), .err = &request->err };
 	int rc;
 
-	if (!erase.subject || !erase.purpose || (confirm && withdraw))
-		return err_set(&request->err, ERR_INVALID, "erase: name the case, and with --order on what ground; another operator does the same with --confirm");
+	if (!erase.subject || (!erase.purpose && !confirm) || (confirm && withdraw))
+		return err_set(&request->err, ERR_INVALID, "erase: name the case, and with --order on what ground; another operator confirms it with --confirm");
 	(void)snprintf(erase.who, sizeof erase.who, "uid:%lu", (unsigned long)control_uid(request->call)); /* fits */
 	rc = turn_alone(request->broker, erase_step, &erase);
 	if (rc && !request->err.text[0])
@@ -444,5 +446,8 @@ int control_open(struct broker *broker, struct err *err)
 {
 	const struct control_handlers handlers = { .request = on_request, .gone = on_gone };
 
-	return control_new(broker->loop, broker->config->file.broker.control, 0600, &handlers, broker, &broker->control, err);
+	const struct broker_group *group = &broker->config->file.broker;
+	const int rc = control_new(broker->loop, group->control, 0600, &handlers, broker, &broker->control, err);
+
+	return rc ? rc : control_share(broker->control, group->control_group, err);
 }

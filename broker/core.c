@@ -425,39 +425,55 @@ int core_cases_of(struct core *core, const char *agency, const char *after, size
 	return error;
 }
 
+static int by_due(const void *a, const void *b)
+{
+	const struct core_timer *one = a, *other = b;
+
+	if (one->due != other->due)
+		return one->due < other->due ? -1 : 1;
+	return strcmp(one->subject, other->subject);
+}
+
+static int timers_of(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, struct core_timer **timers, size_t *n)
+{
+	Reentry__CaseState *state = NULL;
+	struct core_timer *place;
+	int error = ref ? case_read(core, txn, ref, arena, &state) : ERR_NOMEM;
+
+	if (error == ERR_CORRUPT)
+		return OK; /* its timers are not known */
+	for (size_t i = 0; !error && i < state->n_timers; i++) {
+		place = ARENA_PUSH(arena, *timers, *n);
+		if (place)
+			*place = (struct core_timer){ ref, rules_timer_name(state->timers[i]->kind), state->timers[i]->ref, state->timers[i]->due, state->timers[i]->n };
+		else
+			error = ERR_NOMEM;
+	}
+	return error;
+}
+
+/* Cases come by their first timer: once max of them are read, no other case has one that is due before max of these. */
 int core_timers(struct core *core, size_t max, struct arena *arena, struct core_timer **ret_timers, size_t *ret_n)
 {
-	struct core_timer *timers = NULL, *place;
+	struct core_timer *timers = NULL;
 	struct db_cursor cursor;
 	struct db_txn txn;
-	size_t n = 0;
+	size_t n = 0, cases = 0;
 	int error = db_begin_read(core->db, &txn);
 
 	DB_FOREACH(&cursor, &txn, T_DUE, NULL, 0) {
-		Reentry__CaseState *state = NULL;
-		const char *ref = arena_strdup(arena, (const char *)cursor.key.bytes + 8);
-
 		if (!error)
-			error = ref ? case_read(core, &txn, ref, arena, &state) : ERR_NOMEM;
-		if (error == ERR_CORRUPT) {
-			error = OK;
-			continue; /* its timers are not known */
-		}
-		for (size_t i = 0; !error && i < state->n_timers && n < max; i++) {
-			place = ARENA_PUSH(arena, timers, n);
-			if (place)
-				*place = (struct core_timer){ ref, rules_timer_name(state->timers[i]->kind), state->timers[i]->ref, state->timers[i]->due, state->timers[i]->n };
-			else
-				error = ERR_NOMEM;
-		}
-		if (error || n >= max) {
+			error = timers_of(core, &txn, arena_strdup(arena, (const char *)cursor.key.bytes + 8), arena, &timers, &n);
+		if (error || ++cases >= max) {
 			db_cursor_close(&cursor);
 			break;
 		}
 	}
 	db_abort(&txn);
+	if (n)
+		qsort(timers, n, sizeof *timers, by_due);
 	*ret_timers = timers;
-	*ret_n = n;
+	*ret_n = n < max ? n : max;
 	return error;
 }
 

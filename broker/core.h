@@ -86,6 +86,7 @@ int core_touched(struct core *core, const char *const **ret_agencies, size_t *re
 
 struct core_queue { const char *agency; uint64_t n, oldest_sequence; moment oldest_at; };
 int core_queues(struct core *core, struct arena *arena, struct core_queue **ret_queues, size_t *ret_n);
+/* The next max deadlines of all cases, earliest first. */
 struct core_timer { const char *subject, *kind, *ref; moment due; uint64_t n; };
 int core_timers(struct core *core, size_t max, struct arena *arena, struct core_timer **ret_timers, size_t *ret_n);
 struct core_status { uint64_t last_sequence, epoch, cases, map_used, map_max, clock_jumps; moment last_recorded_at; bool full; size_t damaged; };
@@ -105,7 +106,7 @@ int core_timeline(struct core *core, const char *subject, const struct agency *a
 
 /* --- erasure (domain.md 9; docs/audit.md): an order by one operator, a confirmation by another --------------------------------------- */
 
-/* In a turn. who: an operator ("uid:1000"); purpose: on what ground, at most 500 characters. A failure must be followed by core_rollback; the caller records it as DENIED in another turn.
+/* In a turn. who: an operator ("uid:1000"); purpose: on what ground, at most 500 characters (to confirm: NULL is that of the order). A failure must be followed by core_rollback; the caller records it as DENIED in another turn.
  * ERR_INVALID, ERR_NOTFOUND (no such case, no such order), ERR_EXISTS (ordered or erased already), ERR_DENIED (confirmed by who ordered it).
  * order: nothing but the record. confirm: in the same transaction everything derived from the case goes, and all who were given something are told (erasure.due); cases merged with it likewise. */
 int core_erase_order(struct core *core, const char *subject, const char *who, const char *purpose, struct err *err);

@@ -47,7 +47,7 @@ int erase_project(struct core *core, const Reentry__Header *header, const Reentr
 	return error;
 }
 
-struct step { const char *action, *subject, *who, *purpose; uint64_t order; };
+struct step { const char *action, *subject, *who, *purpose; uint64_t order; bool confirms; };
 
 static int append_step(struct core *core, const struct step *step, struct erase_names *told)
 {
@@ -229,7 +229,7 @@ static int check_step(struct core *core, const struct step *step, struct erasure
 	*ret_erasure = (struct erasure){ 0 };
 	if (!step->subject || !ref_is_valid(step->subject))
 		return err_set(err, ERR_INVALID, "case: is no case reference");
-	if (!step->purpose || !step->purpose[strspn(step->purpose, " \t")] || strlen(step->purpose) > PURPOSE_MAX)
+	if (!step->purpose ? !step->confirms : !step->purpose[strspn(step->purpose, " \t")] || strlen(step->purpose) > PURPOSE_MAX)
 		return err_set(err, ERR_INVALID, "order: a text of at most %d characters that says on what ground", PURPOSE_MAX);
 	error = erasure_get(&core->txn, step->subject, ret_erasure);
 	if (error == OK && ret_erasure->confirmed)
@@ -311,7 +311,7 @@ static int erase_all(struct core *core, const struct step *confirm, const struct
 
 int core_erase_confirm(struct core *core, const char *subject, const char *who, const char *purpose, struct err *err)
 {
-	struct step step = { .action = "confirm", .subject = subject, .who = who, .purpose = purpose };
+	struct step step = { .action = "confirm", .subject = subject, .who = who, .purpose = purpose, .confirms = true };
 	Reentry__AuditRecord *order = NULL;
 	struct core_record record;
 	struct erase_names names = { 0 };
@@ -326,6 +326,8 @@ int core_erase_confirm(struct core *core, const char *subject, const char *who, 
 	if (!error && order->who && strcmp(order->who, who) == 0)
 		return err_set(err, ERR_DENIED, "the order was given by %s: another operator must confirm it", who);
 	step.order = erasure.ordered;
+	if (!error && !purpose)
+		step.purpose = order->purpose;
 	if (!error)
 		error = all_names(core, subject, &names);
 	if (!error)
@@ -385,7 +387,7 @@ static int record_executed(struct core *core, moment now, const struct pending *
 	int error = core_begin(core, now);
 
 	for (size_t i = 0; i < pending->n && !error; i++)
-		error = append_step(core, &(struct step){ "executed", pending->refs[i], core->policy->broker_id, NULL, pending->orders[i] }, NULL);
+		error = append_step(core, &(struct step){ "executed", pending->refs[i], core->policy->broker_id, NULL, pending->orders[i], false }, NULL);
 	if (!error)
 		return core_commit(core);
 	if (core->in_turn)

@@ -9,7 +9,7 @@
 static int check_fixed(const struct broker_group *old, const struct broker_group *now, struct err *err)
 {
 	const struct { const char *name, *old, *now; } fixed[] = {
-		{ "id", old->id, now->id }, { "oin", old->oin, now->oin }, { "store", old->store, now->store }, { "control", old->control, now->control },
+		{ "id", old->id, now->id }, { "oin", old->oin, now->oin }, { "store", old->store, now->store }, { "control", old->control, now->control }, { "control_group", old->control_group, now->control_group },
 		{ "signing_key", old->signing_key, now->signing_key }, { "master_key", old->master_key, now->master_key },
 	};
 

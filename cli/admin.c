@@ -7,11 +7,11 @@
 
 #include "broker/config.h"
 
-/* argument: the member that the word behind the command fills; "" none. */
-static const struct request_row { const char *name, *argument; bool folder; } rows[] = {
-	{"backup-keys", "dir", true}, {"epoch", "", false},
-	{"status", "", false},  {"queues", "", false},     {"timers", "", false},      {"backup", "dir", true}, {"rebuild", "", false}, {"repair", "", false},
-	{"checkpoint", "", false}, {"resend", "agency", false}, {"erase", "case", false}, {"reload", "", false},
+/* argument: the member that the word behind the command fills; "" none. nothing: what an answer without a line means. */
+static const struct request_row { const char *name, *argument; bool folder; const char *nothing; } rows[] = {
+	{"backup-keys", "dir", true, "the keys are copied; keep them apart from the log, and a short time only"}, {"epoch", "", false, NULL}, {"status", "", false, NULL},
+	{"queues", "", false, "nothing waits"}, {"timers", "", false, "no deadline is armed"}, {"backup", "dir", true, NULL}, {"rebuild", "", false, NULL}, {"repair", "", false, NULL},
+	{"checkpoint", "", false, NULL}, {"resend", "agency", false, NULL}, {"erase", "case", false, NULL}, {"reload", "", false, "the configuration is taken over"},
 };
 
 /* Lines of the same shape are a table; a single one stands member by member. */
@@ -108,7 +108,8 @@ static int broker_socket(struct cli *cli, char *path, size_t room)
 	return n > 0 && (size_t)n < room ? DONE : complain(cli, FAILED, "broker.control: the path is too long");
 }
 
-static int send_request(struct cli *cli, struct buf *request)
+/* nothing: what an answer without a line means, for people. */
+static int send_request(struct cli *cli, struct buf *request, const char *nothing)
 {
 	struct shown_lines shown = {.n = 0};
 	struct object object;
@@ -124,6 +125,8 @@ static int send_request(struct cli *cli, struct buf *request)
 		show_one(cli, &object);
 	else if (shown.n > 1)
 		show_table(cli, &shown);
+	else if (status == DONE && !cli->json && nothing != NULL)
+		puts(nothing);
 	arena_release(&shown.arena);
 	return status;
 }
@@ -195,9 +198,9 @@ static int ask_epoch(struct cli *cli, struct buf *request, const char *path)
 
 int admin_main(struct cli *cli, int argc, char **argv)
 {
-	const char *max = NULL, *order = NULL, *confirm = NULL, *reason = NULL, *from = NULL, *out = NULL, *keys = NULL;
+	const char *max = NULL, *order = NULL, *confirm = NULL, *withdraw = NULL, *reason = NULL, *from = NULL, *out = NULL, *keys = NULL;
 	const struct option_row options[] = {
-		{"max", 0, false, false, &max}, {"order", 0, false, false, &order}, {"confirm", 0, true, false, &confirm}, {"reason", 0, false, false, &reason},
+		{"max", 0, false, false, &max}, {"order", 0, false, false, &order}, {"confirm", 0, true, false, &confirm}, {"withdraw", 0, true, false, &withdraw}, {"reason", 0, false, false, &reason},
 		{"from", 0, false, false, &from}, {"out", 0, false, false, &out}, {"keys", 0, false, false, &keys}, {0},
 	};
 	struct buf request;
@@ -225,10 +228,12 @@ int admin_main(struct cli *cli, int argc, char **argv)
 		request_raw(&request, "from", from);
 	if (confirm != NULL)
 		request_raw(&request, "confirm", "true");
+	if (withdraw != NULL)
+		request_raw(&request, "withdraw", "true");
 	request_finish(&request);
 	if (status != DONE) {
 		buf_release(&request);
 		return status;
 	}
-	return strcmp(row->name, "epoch") == 0 ? ask_epoch(cli, &request, out) : send_request(cli, &request);
+	return strcmp(row->name, "epoch") == 0 ? ask_epoch(cli, &request, out) : send_request(cli, &request, row->nothing);
 }

@@ -21,6 +21,7 @@ static const struct conf_row agent_rows[] = {
 	{.name = "control", .type = CONF_PATH, .offset = offsetof(struct values, control), .help = ""},
 	{.name = "lang", .type = CONF_STRING, .offset = offsetof(struct values, lang), .fallback = "", .help = ""},
 	{.name = "broker", .type = CONF_STRINGS, .offset = offsetof(struct values, texts), .help = ""},
+	IGNORED("control_group", CONF_STRING, text),
 	IGNORED("broker_key", CONF_PATH, text),
 	IGNORED("key", CONF_PATH, text),
 	IGNORED("log_key", CONF_PATH, text),

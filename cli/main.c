@@ -33,10 +33,10 @@ static const char *const publish_options[] = {
 static const char *const step_options[] = {"--case C", "only needed for a handover that this agent has not seen", "--offer N", "the number of the offer, from what was received otherwise",
 	"--set FIELD=VALUE", "note=…; also start_date=2027-02-25, code=NO_CAPACITY", "CODE", "NO_CAPACITY, NOT_ELIGIBLE, WRONG_REGION, NEED_MET_ELSEWHERE, SAFETY, INSUFFICIENT_INFO, NO_CONSENT, DUPLICATE, PERSON_REFUSES, OTHER", "--timeout S", "seconds to wait for the receipt (5)", NULL};
 static const char *const inbox_options[] = {"--all", "also what is done and what is superseded", "--follow", "go on with what arrives", "--case C", "of this case only", "--type TYPE", "a type, or its first word (release)",
-	"--since MOMENT", "received since", NULL};
+	"--since MOMENT", "received since; a day is its beginning", NULL};
 static const char *const cases_options[] = {"--gaps", "with gaps only", "--unplaced", "with a handover that nobody has taken", "--no-destination", "no municipality known, or one that nobody answers for", "--no-date", "inside, and no release date known",
 	"--screening", "screening still due", "--hold", "release recorded and not yet confirmed", "--within DAYS", "release within so many days", NULL};
-static const char *const replay_options[] = {"--purpose TEXT", "why you look: goes on record", "--on-behalf-of TEXT", "for whom you look: goes on record", "--from T", "recorded at or after",
+static const char *const replay_options[] = {"--purpose TEXT", "why you look: goes on record", "--on-behalf-of TEXT", "for whom you look: goes on record", "--from T", "recorded at or after; a day is its beginning",
 	"--to T", "recorded before", "--case C", "of this case only", "--type TYPE,…", "of these types only", "--agency AGENCY", "published by it only", "--as-of T", "the state of the case, or of each case, as it was on record then",
 	"--as-seen-by AGENCY", "what that agency was given (by then, with --as-of), in the form that it was given", "--records", "with whom each event went to, deliveries, acknowledgements, questions, denials, erasures",
 	"--after SEQUENCE", "go on behind that one", "--limit N", "so many at most", NULL};
@@ -50,7 +50,7 @@ static const char *const link_options[] = {"CASE NUMBER", "sets it; \"\" removes
 static const char *const receipts_options[] = {"--refused", "refusals only", "--max N", "so many, newest first (20)", NULL};
 static const char *const admin_options[] = {"status", "what the broker is doing", "queues", "what waits for which agency", "timers [--max N]", "deadlines, earliest first", "backup DIR", "a copy of the live log, while the broker goes on", "backup-keys DIR", "a copy of the keys, to be kept apart and a short time",
 	"restore DIR [--keys DIR]", "puts a backup in place; the broker must be stopped", "epoch --reason TEXT [--from N] [--out FILE]", "after a restore: the log goes on, with a signed record for the agencies",
-	"rebuild", "folds the log again and compares", "repair", "the same, and replaces what differs", "checkpoint", "signs one now", "erase CASE --order TEXT", "orders that all of a case is destroyed, on what ground", "erase CASE --confirm", "by another operator: it is done, and cannot be undone", "resend AGENCY", "an agency that lost its store is given its cases again", "reload", "read the configuration again", NULL};
+	"rebuild", "folds the log again and compares", "repair", "the same, and replaces what differs", "checkpoint", "signs one now", "erase CASE --order TEXT", "orders that all of a case is destroyed, on what ground", "erase CASE --confirm", "by another operator: it is done, and cannot be undone", "erase CASE --withdraw --order TEXT", "takes an order back that is not confirmed yet", "resend AGENCY", "an agency that lost its store is given its cases again", "reload", "read the configuration again", NULL};
 
 static const struct command commands[] = {
 	{"publish", publish_main, "TYPE --case C [--set FIELD=VALUE …] | --file FILE", T_HELP_PUBLISH, publish_options},
@@ -90,7 +90,7 @@ static void help(const struct cli *cli)
 {
 	printf("%s: reentry [-c FILE] [--json] [--lang en|nl] COMMAND …\n\n", text_of(cli, T_USAGE_WORD));
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		printf("  %-10s %s\n", commands[i].name, text_of(cli, commands[i].help));
+		printf("  %-12s %s\n", commands[i].name, text_of(cli, commands[i].help));
 	printf("\n%s\n", text_of(cli, T_MORE_HELP));
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "lib/clock.h"
 
 #define READ_SIZE ((size_t)16 << 10)
+#define GROUP_ROOM 65536         /* for the names of a group's members */
 #define TIDY_MS 30000            /* how often idle connections are looked for */
 
 /* A connection; while `busy`, it is also the call that is being answered. */
@@ -288,6 +290,21 @@ int control_new(struct loop *loop, const char *path, mode_t mode, const struct c
 	}
 	*ret_control = control;
 	return OK;
+}
+
+int control_share(struct control *control, const char *group, struct err *err)
+{
+	char room[GROUP_ROOM];
+	struct group entry, *found = NULL;
+
+	if (!*group)
+		return OK;
+	errno = getgrnam_r(group, &entry, room, sizeof room, &found);
+	if (!found)
+		return err_set(err, ERR_NOTFOUND, "control_group: there is no group %s on this machine; make it, or leave the key out", group);
+	if (chown(control->path, (uid_t)-1, entry.gr_gid))
+		return err_set(err, ERR_DENIED, "%s cannot be given to the group %s (%s); let the program's user be a member of it", control->path, group, strerror(errno));
+	return chmod(control->path, 0660) ? err_errno(err, ERR_IO, "%s: opening it for the group %s failed", control->path, group) : OK;
 }
 
 void control_free(struct control *control)

@@ -35,6 +35,8 @@ struct control_handlers {
 /* Listens at path with these permissions (0600). A socket that a dead process left is replaced; ERR_BUSY if a live one answers. */
 int control_new(struct loop *loop, const char *path, mode_t mode, const struct control_handlers *handlers, void *context,
                 struct control **ret_control, struct err *err);
+/* Lets the members of a group of this machine connect too; "" leaves it to the owner. ERR_NOTFOUND: no such group; ERR_DENIED: the program is not a member. */
+int control_share(struct control *control, const char *group, struct err *err);
 void control_free(struct control *control);  /* removes the socket; calls `gone` for calls in progress */
 
 /* One reply line (without the newline; must hold none). ERR_AGAIN: CONTROL_OUT_MAX is reached: wait for `drained`, the line was not taken.

@@ -81,6 +81,7 @@ class Country:
         self.keys = {name: Key(self.keys_folder, name) for name in ["broker", "log", *self.agencies]}
         self.key_files = {name: [self.keys[name].pub_path] for name in self.agencies}
         self.endpoints = ["tcp://127.0.0.1:*"]
+        self.control_group = ""
         self.broker_key, self.old_key, self.old_endpoints = "broker", None, []
         self.limits = {"store_size": "256MiB", "store_reserve": "16MiB"}
         self.scope = 'municipalities = [ "*" ]; types = [ "*" ]; classes = [ "A", "B" ];'
@@ -108,7 +109,7 @@ class Country:
         old = f'old_key = "keys/{self.old_key}.key"; old_endpoints = {strings(self.old_endpoints)}; ' if self.old_key else ""
         with open(self.config, "w", encoding="utf-8") as f:
             f.write(f'broker = {{ id = "broker-nl"; oin = "00000099000000000001"; endpoints = {strings(self.endpoints)};\n'
-                    f'  key = "keys/{self.broker_key}.key"; {old}store = "store"; control = "run/broker.sock";\n'
+                    f'  key = "keys/{self.broker_key}.key"; {old}store = "store"; control = "run/broker.sock"; control_group = "{self.control_group}";\n'
                     f'  signing_key = "keys/log.key"; master_key = "keys/master.key"; }};\n'
                     "limits = { " + " ".join(f'{k} = {json.dumps(v)};' for k, v in self.limits.items()) + " };\n"
                     "agencies = (\n" + ",\n".join(agency(a) for a in self.agencies) + "\n);\n")

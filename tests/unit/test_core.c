@@ -514,7 +514,7 @@ static void a_deadline_fires_before_an_event_of_its_moment(void **state)
 	assert_string_equal(place_queue(place, "gm-a"), "release.approaching release.date-unknown");
 }
 
-static void timers_are_listed_by_case(void **state)
+static void timers_of_a_case_are_listed(void **state)
 {
 	struct core_place *place = *state;
 	struct core_timer *timers;
@@ -529,6 +529,27 @@ static void timers_are_listed_by_case(void **state)
 	assert_int_equal(milestones, 5); /* 14 7 2 1 0 */
 	assert_int_equal(core_timers(place->core, 2, &place->arena, &timers, &n), OK);
 	assert_int_equal(n, 2);
+}
+
+static void timers_are_listed_earliest_first_over_all_cases(void **state)
+{
+	struct core_place *place = *state;
+	struct core_timer *timers;
+	size_t n;
+
+	place_case(place, "C-2");
+	place_accept(place, "pi-a", "custody.started", "C-1", custody);
+	assert_int_equal(core_timers(place->core, 1000, &place->arena, &timers, &n), OK);
+	assert_true(n > 3);
+	for (size_t i = 1; i < n; i++)
+		assert_true(timers[i - 1].due <= timers[i].due);
+	const size_t all = n;
+	assert_int_equal(core_timers(place->core, 3, &place->arena, &timers, &n), OK);
+	assert_int_equal(n, 3);
+	assert_string_equal(timers[0].subject, "C-2"); /* its milestone 14 */
+	assert_true(timers[2].due >= timers[1].due && all > n);
+	assert_int_equal(core_timers(place->core, 0, &place->arena, &timers, &n), OK);
+	assert_int_equal(n, 0);
 }
 
 /* --- questions ---------------------------------------------------------------------------------------------------------------------------------- */
@@ -620,7 +641,7 @@ int main(void)
 		TEST(delivered_until_acknowledged), TEST(only_the_receiver_can_acknowledge_and_only_once), TEST(a_window_is_read_from_any_place),
 		TEST(the_touched_are_those_of_the_last_turn), TEST(an_offer_that_arrived_is_told_to_its_offerer), TEST(a_delivery_is_on_the_record),
 		TEST(a_deadline_fires_once_and_not_early), TEST(a_turn_fires_as_many_cases_as_it_may), TEST(a_deadline_fires_before_an_event_of_its_moment),
-		TEST(timers_are_listed_by_case), TEST(cases_are_listed_for_those_with_a_relation), TEST(a_lost_inbox_is_filled_from_snapshots),
+		TEST(timers_of_a_case_are_listed), TEST(timers_are_listed_earliest_first_over_all_cases), TEST(cases_are_listed_for_those_with_a_relation), TEST(a_lost_inbox_is_filled_from_snapshots),
 		TEST(a_timeline_holds_what_the_agency_may_see), TEST(who_asked_is_on_the_record),
 	};
 
