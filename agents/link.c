@@ -230,7 +230,7 @@ static void on_bye(struct agent *agent, const Reentry__Frame *frame)
 	set_state(agent, LINK_DOWN, text);
 	if (bye == NULL || bye->pause_ms == 0) {
 		requests_link_down(agent);
-		wire_client_again(link->client);
+		wire_client_again(link->client, text);
 		return;
 	}
 	pause_link(agent, bye->pause_ms);
@@ -340,9 +340,10 @@ static void on_beat(void *context)
 	Reentry__Frame frame = REENTRY__FRAME__INIT;
 	int64_t beat = link_up(agent) ? link->heartbeat_ms : LINK_BEAT_MS;
 	if (clock_monotonic_ms() - link->heard_at > LINK_SILENT_BEATS * beat) {
-		set_state(agent, LINK_DOWN, "the broker is silent");
+		static const char silent[] = "the broker is silent";
+		set_state(agent, LINK_DOWN, silent);
 		requests_link_down(agent);
-		wire_client_again(link->client);
+		wire_client_again(link->client, silent);
 		return;
 	}
 	ping.has_number = true;

@@ -27,10 +27,12 @@ static int check(const struct daemon_args *args)
 		r = conf_print(stdout, agent_config_rows, &config) == OK ? OK : err_set(&err, ERR_IO, "stdout: cannot be written");
 	if (r == OK)
 		r = agent_config_check_keys(&config, &err);
-	if (r != OK)
+	if (r == ERR_NOTFOUND) { /* keys may still have to be made; everything else about them is a mistake */
+		fprintf(stderr, "reentry-agent: the configuration is good; before a start a key file is still missing: %s\n", err.text);
+		r = OK;
+	} else if (r != OK) {
 		fprintf(stderr, "reentry-agent: %s\n", err.text);
-	if (r == ERR_NOTFOUND)
-		r = OK; /* keys may still have to be made; everything else about them is a mistake */
+	}
 	arena_release(&arena);
 	return r == OK && fflush(stdout) == 0 ? 0 : 1;
 }

@@ -138,8 +138,8 @@ const char *handover_clock(struct cli *cli, const struct object *line)
 		return text_of(cli, T_START_NOT_REPORTED);
 	if (start == NULL || state == NULL)
 		return "";
-	if (strcmp(state, "STARTED") == 0)
-		return say(cli, T_SINCE, show_date(cli, start), NULL);
+	if (strcmp(state, "STARTED") == 0) /* the date is the one that was agreed: somebody may have begun before it */
+		return say(cli, lies_ahead(cli, start) ? T_AGREED_FOR : T_SINCE, show_date(cli, start), NULL);
 	return strcmp(state, "ACCEPTED") == 0 || strcmp(state, "RECONFIRM") == 0 || strcmp(state, "ON_HOLD") == 0 ? say(cli, T_STARTS_ON, show_date(cli, start), NULL) : "";
 }
 

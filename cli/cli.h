@@ -123,9 +123,14 @@ const char *word(const struct cli *cli, const char *name);
 /* "2027-02-25" → "Thursday 25 February 2027"; unchanged if it is no date, "" for NULL. */
 const char *show_date(struct cli *cli, const char *date);
 /* "in 24 days", "today", "tomorrow", "3 days ago"; "" if it is no date. */
+/* What was typed: a moment, or a day, which becomes the moment at which it begins. NULL stays NULL. */
+bool read_moment(struct cli *cli, const char **text);
+bool is_count(const char *text);                                     /* NULL is one */
+bool lies_ahead(const struct cli *cli, const char *date);            /* after today */
 const char *show_days(struct cli *cli, const char *date);
 /* "Thu 25 February 2027 14:05", or "today 14:05", local time. */
 const char *show_moment(struct cli *cli, const char *moment_text);
+const char *show_full_moment(struct cli *cli, const char *moment_text); /* the day always by its date */
 /* How long until then, for deadlines: "in 2 h", "17 min ago". */
 const char *show_left(struct cli *cli, const char *moment_text);
 /* "C-24", or "C-24 (2027/14)". */
@@ -185,5 +190,6 @@ int draft_write(const struct draft *draft, struct buf *out, struct err *err);
 int resolve_case(struct cli *cli, const char *name, const char **ret_subject);
 /* Hands in and prints the receipt. The exit status: DONE also when it waits in the outbox. */
 int draft_publish(struct cli *cli, const struct draft *draft, const char *timeout);
+const char *result_word(const struct cli *cli, const char *result); /* of a receipt, for people; as it stands if it is none */
 
 #endif

@@ -53,6 +53,8 @@ int inbox_main(struct cli *cli, int argc, char **argv)
 		return USAGE;
 	if (first != argc)
 		return misuse(cli, "%s: the inbox takes options only", argv[first]);
+	if (!read_moment(cli, &since))
+		return misuse(cli, "--since: a moment, such as 2027-02-01T10:00:00+01:00, or a day (its beginning)");
 	int status = need_agent(cli);
 	if (status != DONE)
 		return status;
@@ -116,10 +118,11 @@ static int mark(struct cli *cli, int argc, char **argv, const char *what)
 	(void)buf_text(&request, "]");
 	request_finish(&request);
 	status = ask_agent(cli, &request, ASK_MS, on_marked, &marked);
+	bool again = strcmp(what, "retry") == 0;
 	if (status == DONE && marked.unknown[0] != '\0')
-		return complain(cli, FAILED, "#%s: there is no such event here; reentry inbox --all lists them", marked.unknown);
+		return complain(cli, FAILED, again ? "#%s: was not given up by the command; reentry status says how many were" : "#%s: there is no such event here; reentry inbox --all lists them", marked.unknown);
 	if (status == DONE && !cli->json)
-		puts(say(cli, T_DONE_COUNT, number(cli, (int64_t)marked.done), NULL));
+		puts(say(cli, again ? T_RETRIED_COUNT : T_DONE_COUNT, number(cli, (int64_t)marked.done), NULL));
 	return status;
 }
 

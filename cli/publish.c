@@ -34,19 +34,29 @@ static int timeout_ms(struct cli *cli, const char *text, int *ret_ms)
 
 /* --- receipts ----------------------------------------------------------------------------------------------------------- */
 
+static const struct result_row { const char *result; enum text text; enum paint paint; } result_rows[] = {
+	{"accepted", T_ACCEPTED, GREEN}, {"duplicate", T_DUPLICATE, GREEN}, {"stale", T_STALE, YELLOW}, {"refused", T_REFUSED, RED}, {"queued", T_QUEUED, YELLOW},
+};
+#define N_RESULTS (sizeof result_rows / sizeof *result_rows)
+
+const char *result_word(const struct cli *cli, const char *result)
+{
+	for (size_t i = 0; i < N_RESULTS; i++)
+		if (strcmp(result_rows[i].result, result) == 0)
+			return text_of(cli, result_rows[i].text);
+	return result;
+}
+
 static void show_receipt(struct cli *cli, const struct outcome *outcome, const struct object *receipt)
 {
-	static const struct { const char *result; enum text text; enum paint paint; } rows[] = {
-		{"accepted", T_ACCEPTED, GREEN}, {"duplicate", T_DUPLICATE, GREEN}, {"stale", T_STALE, YELLOW}, {"refused", T_REFUSED, RED}, {"queued", T_QUEUED, YELLOW},
-	};
 	const char *result = object_text(receipt, "result"), *sequence = object_text(receipt, "sequence");
 	const char *code = object_text(receipt, "code"), *detail = object_text(receipt, "detail");
-	for (size_t i = 0; i < sizeof rows / sizeof *rows && result != NULL; i++) {
-		if (strcmp(rows[i].result, result) != 0)
+	for (size_t i = 0; i < N_RESULTS && result != NULL; i++) {
+		if (strcmp(result_rows[i].result, result) != 0)
 			continue;
 		if (outcome->file && outcome->numbers != NULL)
 			printf("%s: ", say(cli, T_LINE_WORD, number(cli, (int64_t)outcome->numbers[outcome->answered]), NULL));
-		painted(cli, stdout, rows[i].paint, "%s", text_of(cli, rows[i].text));
+		painted(cli, stdout, result_rows[i].paint, "%s", text_of(cli, result_rows[i].text));
 		if (sequence != NULL)
 			printf(" #%s", short_sequence(sequence));
 		if (code != NULL)

@@ -468,6 +468,8 @@ int rehearse_main(int argc, char **argv)
 	bool rebuild = false;
 	int option, error;
 
+	optind = 0; /* begins anew: the options in front of the command were read with the same function */
+	opterr = 1;
 	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
 		if (option == 'c')
 			config = optarg;

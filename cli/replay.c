@@ -23,7 +23,46 @@ static const char *given(struct cli *cli, const struct object *event)
 	return both != NULL ? both : "";
 }
 
-static void show_event(struct cli *cli, const struct object *event, const char *what)
+#define NAMED_MAX 8 /* of a list: receivers, sequences */
+
+static void add_part(struct buf *out, const char *text)
+{
+	if (text != NULL && text[0] != '\0')
+		(void)buf_printf(out, "%s%s", out->n > 0 ? " · " : "", text); /* the buffer remembers its error */
+}
+
+static void add_list(struct cli *cli, struct buf *out, const struct object *record, const char *name)
+{
+	const struct json_value *list = object_get(record, name);
+	struct object receiver;
+	for (size_t i = 0; list != NULL && list->kind == JSON_ARRAY && i < list->n && i <= NAMED_MAX; i++) {
+		const char *text = list->items[i].kind == JSON_STRING ? list->items[i].text : NULL, *agency = object_at(record, name, i, &cli->shown, &receiver) ? object_text(&receiver, "agency") : NULL;
+		(void)buf_text(out, i > 0 ? ", " : text == NULL ? "→ " : ""); /* as above */
+		if (i == NAMED_MAX)
+			(void)buf_text(out, "…");
+		else
+			(void)buf_printf(out, "%s%s", text != NULL ? "#" : "", text != NULL ? short_sequence(text) : agency != NULL ? agency : "");
+	}
+}
+
+/* What a record that is no event says: whom it went to, which deliveries, what was asked and why, how it ended. */
+static const char *record_detail(struct cli *cli, const struct object *record)
+{
+	static const char *const members[] = {"action", "filter", "purpose", "on_behalf_of", "outcome"};
+	struct object audit;
+	struct buf out;
+	buf_init(&out);
+	add_list(cli, &out, record, "to");
+	add_list(cli, &out, record, "sequences");
+	add_part(&out, object_text(record, "code"));
+	for (size_t i = 0; object_inside(record, "audit", &cli->shown, &audit) && i < sizeof members / sizeof *members; i++)
+		add_part(&out, object_text(&audit, members[i]));
+	const char *text = out.error == OK && out.n > 0 ? arena_strdup(&cli->shown, (const char *)out.bytes) : NULL;
+	buf_release(&out);
+	return text != NULL ? text : "";
+}
+
+static void show_event(struct cli *cli, const struct object *event, const char *what, const char *detail)
 {
 	const char *sequence = object_text(event, "sequence");
 	struct columns columns;
@@ -33,7 +72,7 @@ static void show_event(struct cli *cli, const struct object *event, const char *
 	columns_cell(&columns, BOLD, "%-10s", show_case(cli, event));
 	columns_cell(&columns, PLAIN, "%-16s", own_name(event));
 	columns_cell(&columns, PLAIN, "%-28s", what);
-	columns_cell(&columns, PLAIN, "%s", show_data(cli, event));
+	columns_cell(&columns, PLAIN, "%s", detail);
 	columns_cell(&columns, DIM, "%s", given(cli, event));
 	columns_print(&columns, stdout);
 }
@@ -50,7 +89,7 @@ static void show_state(struct cli *cli, const struct replaying *r, const struct 
 		printf("%s  %s: %s\n", show_case(cli, state), text_of(cli, T_ERASED), erased);
 	else
 		show_page(cli, state);
-	painted(cli, stdout, DIM, "  %s\n", say(cli, T_AS_OF, at != NULL ? at : "", sequence != NULL ? short_sequence(sequence) : "", NULL));
+	painted(cli, stdout, DIM, "\n  %s\n", say(cli, T_AS_OF, at != NULL ? show_full_moment(cli, at) : "", sequence != NULL ? short_sequence(sequence) : "", NULL));
 }
 
 static bool on_record(struct cli *cli, void *context, const char *line, size_t n)
@@ -64,27 +103,24 @@ static bool on_record(struct cli *cli, void *context, const char *line, size_t n
 		return true;
 	const char *record = object_text(&object, "record"), *type = object_text(&object, "type");
 	if (record == NULL)
-		show_event(cli, &object, word_type(cli, type != NULL ? type : ""));
+		show_event(cli, &object, word_type(cli, type != NULL ? type : ""), show_data(cli, &object));
 	else if (strcmp(record, "state") == 0)
 		show_state(cli, r, &object);
 	else
-		show_event(cli, &object, record);
+		show_event(cli, &object, record, record_detail(cli, &object));
 	arena_reset(&cli->shown);
 	return true;
 }
 
-static bool is_moment(const char *text)
-{
-	moment ignored;
-	return text == NULL || civil_parse_moment(text, &ignored) == OK;
-}
 
-static int check(const struct cli *cli, const struct replay_question *q)
+static int check(struct cli *cli, struct replay_question *q)
 {
 	if (q->purpose == NULL || q->purpose[strspn(q->purpose, " \t")] == '\0')
 		return misuse(cli, "--purpose is needed: why do you look? It goes on record");
-	if (!is_moment(q->from) || !is_moment(q->to) || !is_moment(q->as_of))
-		return misuse(cli, "--from, --to and --as-of: a moment, such as 2027-02-01T10:00:00+01:00");
+	if (!read_moment(cli, &q->from) || !read_moment(cli, &q->to) || !read_moment(cli, &q->as_of))
+		return misuse(cli, "--from, --to and --as-of: a moment, such as 2027-02-01T10:00:00+01:00, or a day (its beginning)");
+	if (!is_count(q->after) || !is_count(q->limit))
+		return misuse(cli, "--after and --limit: a number");
 	if (q->records != NULL && (q->as_of != NULL || q->as_seen_by != NULL))
 		return misuse(cli, "--records: not together with --as-of or --as-seen-by");
 	return DONE;

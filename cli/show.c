@@ -53,7 +53,33 @@ const char *show_days(struct cli *cli, const char *date)
 	return days > 0 ? say(cli, T_IN_DAYS, number(cli, days), NULL) : say(cli, T_DAYS_AGO, number(cli, -days), NULL);
 }
 
-const char *show_moment(struct cli *cli, const char *moment_text)
+bool read_moment(struct cli *cli, const char **text)
+{
+	char moment_text[CIVIL_MOMENT_SIZE];
+	civil_date date;
+	moment when;
+	if (*text == NULL || civil_parse_moment(*text, &when) == OK)
+		return true;
+	if (civil_parse_date(*text, &date) != OK)
+		return false;
+	when = cli->zone != NULL ? civil_moment(cli->zone, date, 0) : (moment)date * 86400000;
+	*text = arena_strdup(&cli->shown, civil_format_moment(when, moment_text));
+	return *text != NULL;
+}
+
+bool is_count(const char *text)
+{
+	return text == NULL || (text[0] != '\0' && text[strspn(text, "0123456789")] == '\0' && strlen(text) <= 20);
+}
+
+bool lies_ahead(const struct cli *cli, const char *date)
+{
+	civil_date value;
+	return date != NULL && civil_parse_date(date, &value) == OK && value > today(cli);
+}
+
+/* near: a day beside today by its word, "today". */
+static const char *moment_words(struct cli *cli, const char *moment_text, bool near)
 {
 	moment when;
 	if (moment_text == NULL || civil_parse_moment(moment_text, &when) != OK)
@@ -62,11 +88,21 @@ const char *show_moment(struct cli *cli, const char *moment_text)
 	int minutes = cli->zone != NULL ? civil_time_of(cli->zone, when) / 60000 : (int)(when / 60000 % 1440);
 	int year, month, day, days = date - today(cli);
 	const char *utc = cli->zone != NULL ? "" : " UTC";
-	if (days >= -1 && days <= 1)
+	if (near && days >= -1 && days <= 1)
 		return made(arena_printf(&cli->shown, "%s %02d:%02d%s", near_day(cli, days), minutes / 60, minutes % 60, utc));
 	civil_to_ymd(date, &year, &month, &day);
 	return made(arena_printf(&cli->shown, "%.*s %d %s %d %02d:%02d%s", cli->lang == LANG_NL ? 2 : 3, day_names[cli->lang][civil_weekday(date)], day,
 	                         month_names[cli->lang][month - 1], year, minutes / 60, minutes % 60, utc));
+}
+
+const char *show_moment(struct cli *cli, const char *moment_text)
+{
+	return moment_words(cli, moment_text, true);
+}
+
+const char *show_full_moment(struct cli *cli, const char *moment_text)
+{
+	return moment_words(cli, moment_text, false);
 }
 
 const char *show_left(struct cli *cli, const char *moment_text)
@@ -131,7 +167,7 @@ void columns_begin(struct columns *columns, struct cli *cli, size_t width)
 void columns_cell(struct columns *columns, enum paint paint, const char *format, ...)
 {
 	va_list arguments;
-	char text[4096];
+	char text[16384]; /* 2,000 characters, and what stands around them */
 	va_start(arguments, format);
 	(void)vsnprintf(text, sizeof text, format, arguments); /* cut to fit */
 	va_end(arguments);

@@ -110,7 +110,7 @@ static bool on_receipt(struct cli *cli, void *context, const char *line, size_t 
 	columns_cell(columns, DIM, "%s", show_moment(cli, object_text(&receipt, "at")));
 	columns_cell(columns, BOLD, "%s", show_case(cli, &receipt));
 	columns_cell(columns, PLAIN, "%s", word_type(cli, type != NULL ? type : ""));
-	columns_cell(columns, refused ? RED : GREEN, "%s%s%s", refused ? text_of(cli, T_REFUSED) : result != NULL ? result : "", sequence != NULL ? " #" : "",
+	columns_cell(columns, refused ? RED : GREEN, "%s%s%s", result_word(cli, result != NULL ? result : ""), sequence != NULL ? " #" : "",
 	             sequence != NULL ? short_sequence(sequence) : "");
 	columns_cell(columns, PLAIN, "%s%s%s", code != NULL ? code : "", code != NULL && detail != NULL ? ": " : "", detail != NULL ? detail : "");
 	return true;

@@ -26,7 +26,7 @@
 	TEXT(HELP_CASES, "your cases, by release date", "uw zaken, op datum van vrijlating") \
 	TEXT(HELP_OFFERS, "offers that wait for your answer, by deadline", "aanbod dat op uw antwoord wacht, op termijn") \
 	TEXT(HELP_ACCEPT_EPOCH, "accept that the broker's log goes on without its end", "aanvaard dat het logboek van de broker zonder zijn einde verdergaat") \
-	TEXT(EPOCH_ACCEPTED, "Accepted. %s events are offered to the broker again; %s that came from the lost end keep their place in the inbox.", "Aanvaard. %s berichten worden opnieuw aangeboden; %s uit het verloren einde houden hun plaats in de inbox.") \
+	TEXT(EPOCH_ACCEPTED, "Accepted. % events are offered to the broker again; % that came from the lost end keep their place in the inbox.", "Aanvaard. % berichten worden opnieuw aangeboden; % uit het verloren einde houden hun plaats in de inbox.") \
 	TEXT(HELP_REPLAY, "the log, for auditors", "het logboek, voor toezichthouders") \
 	TEXT(HELP_ADMIN, "operate the broker", "beheer de broker") \
 	TEXT(HELP_REHEARSE, "play a scenario on a simulated clock", "speel een scenario op een nagebootste klok") \
@@ -139,6 +139,7 @@
 	TEXT(GAP_NOT_ARRANGED, "not arranged", "niet geregeld") \
 	TEXT(DECIDE_BY, "decide by %", "besluit voor %") \
 	TEXT(STARTS_ON, "starts %", "begint %") \
+	TEXT(AGREED_FOR, "agreed for %", "afgesproken per %") \
 	TEXT(START_NOT_REPORTED, "start not reported", "begin niet gemeld") \
 	TEXT(RESPONSIBLE, "responsible: %", "verantwoordelijk: %") \
 	TEXT(UNPLACED, "nobody has taken it", "niemand heeft het overgenomen") \
@@ -156,6 +157,7 @@
 	TEXT(LINE_WORD, "line %", "regel %") \
 	TEXT(COUNT_ACCEPTED, "% events accepted", "% berichten aangenomen") \
 	TEXT(DONE_COUNT, "% done", "% afgehandeld") \
+	TEXT(RETRIED_COUNT, "% given to the command again", "% opnieuw aan de opdracht gegeven") \
 	TEXT(KEYS_MADE, "%/%.pub is to be given to the other side; %/%.key never leaves this machine", \
 	     "%/%.pub geeft u aan de andere kant; %/%.key verlaat deze machine nooit")
 

@@ -13,7 +13,10 @@
 #include "lib/pb.h"
 #include "rules/rules.h"
 
-struct verifying { struct cli *cli; const char *file; bool show; };
+#define FAULTS_TOLD 20
+#define TOLD_TEXT "20"
+
+struct verifying { struct cli *cli; const char *file; bool show; size_t faults; };
 
 static const char *moment_of(int64_t when, char text[CIVIL_MOMENT_SIZE])
 {
@@ -24,7 +27,9 @@ static const char *moment_of(int64_t when, char text[CIVIL_MOMENT_SIZE])
 
 static void on_fault(void *context, size_t line, const char *text)
 {
-	const struct verifying *v = context;
+	struct verifying *v = context;
+	if (++v->faults > FAULTS_TOLD)
+		return; /* they are counted */
 	if (line > 0)
 		(void)complain(v->cli, FAILED, "%s:%zu: %s", v->file, line, text); /* the count decides the exit status */
 	else
@@ -184,10 +189,13 @@ static int verify_bundle(struct verifying *v, const char *key, const char **witn
 	int r = status == DONE ? buf_read_file(&file, v->file, BUNDLE_SIZE_MAX) : OK;
 	if (r != OK)
 		status = complain(v->cli, FAILED, "%s: cannot be read (%s)", v->file, err_text(r));
-	if (status == DONE && bundle_check((const char *)file.bytes, file.n, &options, &result) != OK)
+	if (status == DONE && (file.n == 0 || file.bytes[0] != '{'))
+		status = complain(v->cli, FAILED, "%s: is no bundle; reentry prove makes one", v->file);
+	else if (status == DONE && bundle_check((const char *)file.bytes, file.n, &options, &result) != OK)
 		status = complain(v->cli, FAILED, "out of memory");
 	else if (status == DONE && result.faults > 0)
-		status = complain(v->cli, FAILED, "%s does not hold: %zu fault%s; do not rely on anything in it", v->file, result.faults, result.faults == 1 ? "" : "s");
+		status = complain(v->cli, FAILED, "%s does not hold: %zu fault%s%s; do not rely on anything in it", v->file, result.faults, result.faults == 1 ? "" : "s",
+		                  v->faults > FAULTS_TOLD ? ", of which " TOLD_TEXT " are told" : "");
 	else if (status == DONE)
 		tell_bundle(v->cli, v->file, &result);
 	buf_release(&file);

@@ -193,7 +193,7 @@ static const struct word words[] = {
 	{"WITHDRAWN", "withdrawn", "ingetrokken"},
 	{"WORK", "work", "werk"},
 	{"WRONG_REGION", "wrong region", "verkeerde regio"},
-	{"auditor", "auditor", "toezichthouder"},
+	{"auditor", "auditor", "auditor"},
 	{"authority", "authority", "opdrachtgever"},
 	{"booking", "booking", "boeking"},
 	{"candidate", "candidate", "kandidaat"},

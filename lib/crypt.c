@@ -405,10 +405,19 @@ static int read_key_file(const char *path, int secret, uint8_t curve[KEY_SIZE], 
 	return error;
 }
 
+/* The halves of a pair look alike: only their names tell them apart. */
+static int is_secret_half(const char *path)
+{
+	static const char end[] = ".key";
+	size_t n = strlen(path);
+
+	return n >= sizeof end - 1 && strcmp(path + n - (sizeof end - 1), end) == 0;
+}
+
 int key_read_public(const char *path, struct key_pair *ret_pair, struct err *err)
 {
 	uint8_t curve[KEY_SIZE] = { 0 }, sign[KEY_SIZE] = { 0 };
-	int error = read_key_file(path, 0, curve, sign, err);
+	int error = is_secret_half(path) ? err_set(err, ERR_INVALID, "%s is the secret half of a key: name its .pub here", path) : read_key_file(path, 0, curve, sign, err);
 
 	if (error != OK)
 		return error;

@@ -5,6 +5,7 @@
 #include "lib/civil.h"
 #include "lib/id.h"
 #include "lib/json_parse.h"
+#include "lib/pb.h"
 #include "proto/event.pb-c.h"
 
 #define TYPE_PREFIX "nl.reentry."
@@ -134,13 +135,16 @@ static const char *read_sequence(struct reader *reader, const struct json_node *
 	return NULL;
 }
 
-static const char *read_name(const struct json_node *node, const ProtobufCEnumDescriptor *names, int *ret_number)
+static const char *read_name(struct reader *reader, const struct json_node *node, const ProtobufCEnumDescriptor *names, int *ret_number)
 {
 	if (node->kind != NODE_STRING)
 		return "not text";
 	const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value_by_name(names, node->text);
-	if (value == NULL)
-		return "not one of its names";
+	if (value == NULL) {
+		char room[PB_NAMES_ROOM];
+		const char *problem = arena_strdup(reader->arena, pb_not_one_of(names, room));
+		return problem != NULL ? problem : "not one of its names";
+	}
 	*ret_number = value->value;
 	return NULL;
 }
@@ -148,13 +152,13 @@ static const char *read_name(const struct json_node *node, const ProtobufCEnumDe
 static const char *read_phase(struct reader *reader, const struct json_node *node, size_t offset)
 {
 	(void)offset;
-	return read_name(node, &reentry__phase__value__descriptor, &reader->out->phase);
+	return read_name(reader, node, &reentry__phase__value__descriptor, &reader->out->phase);
 }
 
 static const char *read_op(struct reader *reader, const struct json_node *node, size_t offset)
 {
 	int number = REENTRY__OP__VALUE__NEW;
-	const char *problem = read_name(node, &reentry__op__value__descriptor, &number);
+	const char *problem = read_name(reader, node, &reentry__op__value__descriptor, &number);
 	(void)offset;
 	reader->event->has_op = number != REENTRY__OP__VALUE__NEW;
 	reader->event->op = (Reentry__Op__Value)number;
@@ -164,7 +168,7 @@ static const char *read_op(struct reader *reader, const struct json_node *node, 
 static const char *read_priority(struct reader *reader, const struct json_node *node, size_t offset)
 {
 	int number = REENTRY__PRIORITY__VALUE__NORMAL;
-	const char *problem = read_name(node, &reentry__priority__value__descriptor, &number);
+	const char *problem = read_name(reader, node, &reentry__priority__value__descriptor, &number);
 	(void)offset;
 	reader->event->has_priority = number != REENTRY__PRIORITY__VALUE__NORMAL;
 	reader->event->priority = (Reentry__Priority__Value)number;

@@ -1,6 +1,7 @@
 #include "lib/json_tree.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,11 +53,14 @@ static int parse_error(const json_error_t *error, struct err *err)
 		return err_set(err, ERR_NOMEM, "not enough memory for this JSON");
 	/* jansson ends this one message with: near '"name"' */
 	const char *name = code == json_error_duplicate_key ? strstr(error->text, " near '\"") : NULL;
+	char line[32] = "";
+	if (error->line > 1) /* an event is a line: its file has lines of its own */
+		(void)snprintf(line, sizeof line, "line %d, ", error->line); /* fits */
 	if (name == NULL)
-		return err_set(err, ERR_INVALID, "line %d, column %d: %s", error->line, error->column, phrase(code));
+		return err_set(err, ERR_INVALID, "%scolumn %d: %s", line, error->column, phrase(code));
 	name += strlen(" near '\"");
 	int n = (int)strcspn(name, "\"");
-	return err_set(err, ERR_INVALID, "line %d, column %d: %s: %.*s", error->line, error->column, phrase(code), n, name);
+	return err_set(err, ERR_INVALID, "%scolumn %d: %s: %.*s", line, error->column, phrase(code), n, name);
 }
 
 static int copy(json_t *from, struct arena *arena, struct json_node *node);

@@ -40,6 +40,9 @@ void *pb_new(const ProtobufCMessageDescriptor *type, struct arena *arena);
 int pb_check(const void *message, struct err *err);
 /* The same, with `name.` before the field in errors: pb_check_at("data", …) says "data.from_date: not a date (YYYY-MM-DD)". */
 int pb_check_at(const char *name, const void *message, struct err *err);
+/* What is wrong with a value that is none of an enum's: "not one of A, B, C", cut to fit. */
+#define PB_NAMES_ROOM 256
+const char *pb_not_one_of(const ProtobufCEnumDescriptor *names, char room[PB_NAMES_ROOM]);
 #define TEXT_MAX 2000
 
 /* 1 if the field of that name is set and not empty (text, bytes, repeated); 0 if not, or if the type has no such field. For the catalogue's lists of required fields. */

@@ -1,5 +1,6 @@
 /* What no rule would ever accept, whatever the type: checked once here instead of in every rule. */
 #include <math.h>
+#include <stdio.h>
 
 #include "lib/civil.h"
 #include "lib/pb_field.h"
@@ -71,11 +72,19 @@ static bool no_number(ProtobufCType type, const uint8_t *at)
 	}
 }
 
-static const char *value_problem(const ProtobufCFieldDescriptor *field, const uint8_t *at)
+const char *pb_not_one_of(const ProtobufCEnumDescriptor *names, char room[PB_NAMES_ROOM])
+{
+	int used = snprintf(room, PB_NAMES_ROOM, "not one of");
+	for (unsigned i = 0; i < names->n_values && used >= 0 && used < PB_NAMES_ROOM; i++)
+		used += snprintf(room + used, (size_t)(PB_NAMES_ROOM - used), "%s %s", i > 0 ? "," : "", names->values[i].name);
+	return room;
+}
+
+static const char *value_problem(const ProtobufCFieldDescriptor *field, const uint8_t *at, char room[PB_NAMES_ROOM])
 {
 	switch (field->type) {
 	case PROTOBUF_C_TYPE_ENUM:
-		return protobuf_c_enum_descriptor_get_value(field->descriptor, PB_AT(int, at)) != NULL ? NULL : "not one of its names";
+		return protobuf_c_enum_descriptor_get_value(field->descriptor, PB_AT(int, at)) != NULL ? NULL : pb_not_one_of(field->descriptor, room);
 	case PROTOBUF_C_TYPE_STRING:
 		return text_problem(PB_AT(char *, at));
 	case PROTOBUF_C_TYPE_FLOAT:
@@ -92,6 +101,7 @@ static int check_message(const ProtobufCMessage *message, struct pb_path *path, 
 static int check_value(const ProtobufCFieldDescriptor *field, const uint8_t *at, struct pb_path *path, struct err *err)
 {
 	const char *problem;
+	char room[PB_NAMES_ROOM];
 	if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
 		const ProtobufCMessage *message = PB_AT(ProtobufCMessage *, at);
 		enum pb_special special = pb_special(field->descriptor);
@@ -104,7 +114,7 @@ static int check_value(const ProtobufCFieldDescriptor *field, const uint8_t *at,
 		}
 		problem = special_problem(special, message);
 	} else {
-		problem = value_problem(field, at);
+		problem = value_problem(field, at, room);
 	}
 	return problem == NULL ? 0 : pb_path_fail(path, field->name, problem, ERR_INVALID, err);
 }

@@ -94,8 +94,8 @@ void wire_client_free(struct wire_client *client);      /* may be called from it
 bool wire_client_up(const struct wire_client *client);
 /* Never waits. OK: queued. ERR_CLOSED: not connected. ERR_AGAIN: the queue (hwm) is full. ERR_TOOBIG: over frame_max. Copies. */
 int wire_client_send(struct wire_client *client, const void *bytes, size_t n);
-/* Drops the connection and connects again (after the back-off). */
-void wire_client_again(struct wire_client *client);
+/* Drops the connection and connects again (after the back-off); why: what `down` is told. */
+void wire_client_again(struct wire_client *client, const char *why);
 /* The back-off begins anew at retry_ms with the next loss: call it when the session stands (Welcome came). */
 void wire_client_settled(struct wire_client *client);
 

@@ -299,14 +299,14 @@ int wire_client_send(struct wire_client *client, const void *bytes, size_t n)
 	return OK;
 }
 
-void wire_client_again(struct wire_client *client)
+void wire_client_again(struct wire_client *client, const char *why)
 {
-	struct err why;
+	struct err err;
 
 	if (client->state != CLIENT_CONNECTING && client->state != CLIENT_UP)
 		return;
-	(void)err_set(&why, ERR_CLOSED, "%s: the connection was dropped by this side", client->endpoint);
-	client_down(client, &why);
+	(void)err_set(&err, ERR_CLOSED, "%s", why);
+	client_down(client, &err);
 }
 
 void wire_client_settled(struct wire_client *client)

@@ -227,7 +227,7 @@ static void begin(struct crowd *crowd, const char *how)
 	if (!strcmp(how, "connect"))
 		connect_all(crowd);
 	for (size_t i = 0; !strcmp(how, "drop") && i < crowd->n; i++)
-		wire_client_again(crowd->members[i].client);
+		wire_client_again(crowd->members[i].client, "dropped by the test");
 	printf("begun\n");
 	(void)fflush(stdout); /* as above */
 }

@@ -108,15 +108,15 @@ static void test_wrong_values(void **state)
 {
 	(void)state;
 	static const struct { const ProtobufCMessageDescriptor *type; const char *in, *why; } rows[] = {
-		{&reentry__need_status_changed__descriptor, "{\"need\":\"HOUSE\"}", "data.need: not one of its names"},
-		{&reentry__need_status_changed__descriptor, "{\"need\":\"\"}", "data.need: not one of its names"},
+		{&reentry__need_status_changed__descriptor, "{\"need\":\"HOUSE\"}", "data.need: not one of IDENTITY, HOUSING, INCOME, WORK, DEBT, INSURANCE, PSYCHIATRIC, ADDICTION, LVB, FAMILY, NETWORK, EDUCATION, CARE"},
+		{&reentry__need_status_changed__descriptor, "{\"need\":\"\"}", "data.need: not one of IDENTITY, HOUSING, INCOME, WORK, DEBT, INSURANCE, PSYCHIATRIC, ADDICTION, LVB, FAMILY, NETWORK, EDUCATION, CARE"},
 		{&reentry__need_status_changed__descriptor, "{\"until\":\"2027-02-29\"}", "data.until: not a date (YYYY-MM-DD)"},
 		{&reentry__need_status_changed__descriptor, "{\"until\":\"2027-02-01T10:00:00Z\"}", "data.until: not a date (YYYY-MM-DD)"},
 		{&reentry__need_status_changed__descriptor, "{\"until\":\"\"}", "data.until: not a date (YYYY-MM-DD)"},
 		{&reentry__contact_planned__descriptor, "{\"at\":\"2027-02-01\"}", "data.at: not a moment (RFC 3339, such as 2027-02-25T10:00:00Z)"},
 		{&reentry__contact_planned__descriptor, "{\"at\":\"2027-02-01T10:00:00\"}", "data.at: not a moment (RFC 3339, such as 2027-02-25T10:00:00Z)"},
 		{&reentry__movement__descriptor, "{\"until\":\"tomorrow\"}", "data.until: not a date (YYYY-MM-DD) or a moment (RFC 3339)"},
-		{&reentry__case_snapshot__descriptor, "{\"needs\":[{},{\"status\":\"LOST\"}]}", "data.needs.status: not one of its names"},
+		{&reentry__case_snapshot__descriptor, "{\"needs\":[{},{\"status\":\"LOST\"}]}", "data.needs.status: not one of UNKNOWN, NONE, OPEN, IN_PROGRESS, ARRANGED, DECLINED_BY_PERSON, NOT_POSSIBLE"},
 		{&reentry__nothing__descriptor, "{\"reason\":\"a\\rb\"}", "data.reason: a control character in text"},
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {

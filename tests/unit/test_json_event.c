@@ -240,10 +240,10 @@ static void test_event_refused(void **state)
 	WRONG("\"id\":\"a/b\"", id);
 	WRONG("\"id\":null", id);
 	WRONG("\"id\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", id);
-	WRONG("\"op\":\"new\"", "op: not one of its names");
+	WRONG("\"op\":\"new\"", "op: not one of NEW, SUPERSEDE, CANCEL, RETRACT");
 	WRONG("\"op\":1", "op: not text");
-	WRONG("\"priority\":\"HIGH\"", "priority: not one of its names");
-	WRONG("\"phase\":\"\"", "phase: not one of its names");
+	WRONG("\"priority\":\"HIGH\"", "priority: not one of NORMAL, URGENT");
+	WRONG("\"phase\":\"\"", "phase: not one of BEFORE, DURING, AFTER");
 	WRONG("\"slotversion\":0", "slotversion: not a whole number from 1 to 4294967295");
 	WRONG("\"slotversion\":1.0", "slotversion: not a whole number from 1 to 4294967295");
 	WRONG("\"slotversion\":4294967296", "slotversion: not a whole number from 1 to 4294967295");
@@ -270,26 +270,26 @@ static void test_event_refused(void **state)
 static void test_not_json(void **state)
 {
 	(void)state;
-	REFUSED("", "line 1, column 0: ends too early");
+	REFUSED("", "column 0: ends too early");
 	REFUSED("[]", "not a JSON object");
-	REFUSED("7", "line 1, column 1: not JSON");
-	REFUSED("{\"type\":}", "line 1, column 9: not JSON");
-	REFUSED("{\"type\":\"secret words\"", "line 1, column 22: ends too early");
-	REFUSED("{} {}", "line 1, column 4: something follows the end");
-	REFUSED("{}\0", "line 1, column 3: something follows the end");
-	REFUSED("{\"type\":\"a\",\"type\":\"a\"}", "line 1, column 18: a member occurs twice: type");
-	REFUSED("{\"type\":\"a\",\"subject\":\"b\",\"data\":{\"x\":1,\"x\":1}}", "line 1, column 43: a member occurs twice: x");
-	REFUSED("{\"id\":\"a\\u0000b\"}", "line 1, column 16: a NUL character in text");
-	REFUSED("{\"a\\u0000b\":1}", "line 1, column 11: a NUL character in a name");
-	REFUSED("{\"id\":\"a\0b\"}", "line 1, column 8: not JSON");
-	REFUSED("{\"id\":\"\xff\"}", "line 1, column 7: text that is not UTF-8");
-	REFUSED("{\"id\":\"\xed\xa0\x80\"}", "line 1, column 7: text that is not UTF-8");
-	REFUSED("{\"id\":\"\xc0\x80\"}", "line 1, column 7: text that is not UTF-8");
-	REFUSED("{\"id\":\"\\ud800\"}", "line 1, column 14: not JSON");
-	REFUSED("{\"x\":99999999999999999999}", "line 1, column 25: a number that is too large");
-	REFUSED("{\"x\":1e999}", "line 1, column 10: a number that is too large");
-	REFUSED("{\"x\":NaN}", "line 1, column 8: not JSON");
-	REFUSED("\xef\xbb\xbf{}", "line 1, column 1: not JSON");
+	REFUSED("7", "column 1: not JSON");
+	REFUSED("{\"type\":}", "column 9: not JSON");
+	REFUSED("{\"type\":\"secret words\"", "column 22: ends too early");
+	REFUSED("{} {}", "column 4: something follows the end");
+	REFUSED("{}\0", "column 3: something follows the end");
+	REFUSED("{\"type\":\"a\",\"type\":\"a\"}", "column 18: a member occurs twice: type");
+	REFUSED("{\"type\":\"a\",\"subject\":\"b\",\"data\":{\"x\":1,\"x\":1}}", "column 43: a member occurs twice: x");
+	REFUSED("{\"id\":\"a\\u0000b\"}", "column 16: a NUL character in text");
+	REFUSED("{\"a\\u0000b\":1}", "column 11: a NUL character in a name");
+	REFUSED("{\"id\":\"a\0b\"}", "column 8: not JSON");
+	REFUSED("{\"id\":\"\xff\"}", "column 7: text that is not UTF-8");
+	REFUSED("{\"id\":\"\xed\xa0\x80\"}", "column 7: text that is not UTF-8");
+	REFUSED("{\"id\":\"\xc0\x80\"}", "column 7: text that is not UTF-8");
+	REFUSED("{\"id\":\"\\ud800\"}", "column 14: not JSON");
+	REFUSED("{\"x\":99999999999999999999}", "column 25: a number that is too large");
+	REFUSED("{\"x\":1e999}", "column 10: a number that is too large");
+	REFUSED("{\"x\":NaN}", "column 8: not JSON");
+	REFUSED("\xef\xbb\xbf{}", "column 1: not JSON");
 }
 
 static void test_truncated(void **state)

@@ -56,7 +56,7 @@ static void test_names_what_is_wrong(void **state)
 		{"{\"type\":\"need.screened\",\"subject\":\"C-1\",\"data\":{\"neeed\":\"HOUSING\"}}", "data.neeed"},
 		{"{\"type\":\"need.screened\",\"subject\":\"C 1\",\"data\":{}}", "subject"},
 		{"{\"type\":\"need.screened\",\"subject\":\"C-1\",\"data\":{},\"colour\":1}", "colour"},
-		{"{", "line 1"}, {"[]", ""}, {"", ""},
+		{"{", "column 1"}, {"[]", ""}, {"", ""},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		assert_int_equal(outbox_hand_in(&place->agent, rows[i].json, strlen(rows[i].json), NULL, &put, &place->err), ERR_INVALID);

@@ -473,15 +473,15 @@ static void test_check_enums(void **state)
 	line.has_need = 1, line.need = REENTRY__NEED__VALUE__CARE;
 	assert_int_equal(pb_check(&snapshot, NULL), 0);
 	line.need = (Reentry__Need__Value)14;
-	wrong(&snapshot, "needs.need: not one of its names");
+	wrong(&snapshot, "needs.need: not one of IDENTITY, HOUSING, INCOME, WORK, DEBT, INSURANCE, PSYCHIATRIC, ADDICTION, LVB, FAMILY, NETWORK, EDUCATION, CARE");
 	line.need = (Reentry__Need__Value)-1;
-	wrong(&snapshot, "needs.need: not one of its names");
+	wrong(&snapshot, "needs.need: not one of IDENTITY, HOUSING, INCOME, WORK, DEBT, INSURANCE, PSYCHIATRIC, ADDICTION, LVB, FAMILY, NETWORK, EDUCATION, CARE");
 	line.has_need = 0;
 	assert_int_equal(pb_check(&snapshot, NULL), 0);
 	Reentry__Need__Value open[] = {REENTRY__NEED__VALUE__WORK, (Reentry__Need__Value)0};
 	Reentry__ReleaseApproaching notice = REENTRY__RELEASE_APPROACHING__INIT;
 	notice.open_needs = open, notice.n_open_needs = 2;
-	wrong(&notice, "open_needs: not one of its names");
+	wrong(&notice, "open_needs: not one of IDENTITY, HOUSING, INCOME, WORK, DEBT, INSURANCE, PSYCHIATRIC, ADDICTION, LVB, FAMILY, NETWORK, EDUCATION, CARE");
 }
 
 static void test_check_text(void **state)
