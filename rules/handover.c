@@ -263,10 +263,10 @@ CHECK(relation_answer)
 
 	if (h && same(h->to, me) && (!(d->row->flags & ROW_BY_PROVIDER) || h->provider || !handover_open(h) || (d->relations & REL_ALL)))
 		return 0; /* a candidate may not begin what it has not accepted: for it there is no case yet */
-	if (h && past_of(h, me))
+	if (h && past_of(h, me) && !(same(h->to, me) && handover_open(h))) /* who was asked again is a candidate */
 		return refuse(d, "offer-closed", "handover: this offer has ended");
-	if (!h && (d->relations & REL_ALL))
-		return 0; /* it may see the case: check_step names what is wrong */
+	if (!h && (d->relations & REL_ALL & ~(unsigned)REL_PROVIDER))
+		return 0; /* it hears of every handover of the case: check_step names what is wrong. A provider hears of its own only */
 	return refuse(d, "no-such-case", "subject: there is no such case");
 }
 

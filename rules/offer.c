@@ -100,6 +100,8 @@ APPLY(apply_reminder)
 		return;
 	if (reminder->decide_by->ms == h->decide_by && (h->urgent || record->envelope->priority != URGENT))
 		return;
+	if (reminder->decide_by->ms != h->decide_by && record->event->rules_version >= 3)
+		UNSET(h, reminded); /* a new deadline has a half-way of its own (6.3) */
 	SET(h, decide_by, reminder->decide_by->ms);
 	if (record->envelope->priority == URGENT)
 		SET(h, urgent, true);

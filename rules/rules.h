@@ -19,7 +19,7 @@
 #include "proto/record.pb-c.h"
 #include "rules/policy.h"
 
-#define RULES_VERSION 2
+#define RULES_VERSION 3
 
 /* A record that a decision has produced, in order. All memory is the run's arena's. */
 struct rules_record {
