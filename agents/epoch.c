@@ -400,7 +400,7 @@ static int accept_record(struct agent *agent, const char *note, const struct epo
 
 int epoch_accept(struct agent *agent, const char *note, struct err *err)
 {
-	struct epoch_record record;
+	struct epoch_record record = { 0 };
 	int r = read_record(agent, note, &record, err);
 	if (r == OK)
 		r = check_record(agent, &record, err);
@@ -422,7 +422,7 @@ int epoch_accept(struct agent *agent, const char *note, struct err *err)
 static int resume(struct agent *agent, struct err *err)
 {
 	struct moving moving = {.agent = agent};
-	struct epoch_record record;
+	struct epoch_record record = { 0 };
 	struct db_value value;
 	struct db_txn txn;
 	char *note = NULL;
@@ -483,7 +483,7 @@ void epoch_status(const struct agent *agent, struct buf *out)
 
 int epoch_follow(struct agent *agent, const Reentry__Welcome *welcome, struct err *err)
 {
-	struct epoch_record record;
+	struct epoch_record record = { 0 };
 	uint64_t left;
 	if (welcome->new_epoch == NULL)
 		return err_set(err, ERR_DENIED, "epoch %llu of its log without the record that began it; this agency is in epoch %llu", (unsigned long long)welcome->epoch,

@@ -176,9 +176,7 @@ static int read_orders(struct agent *agent, struct db_txn *txn, const char ***re
 	for (bool more = db_cursor_open(txn, TABLE_PURGES, &cursor) == OK && db_seek(&cursor, NULL, 0, 0); more && r == OK; more = db_next(&cursor)) {
 		const char **subject = ARENA_PUSH(arena, *ret_subjects, n_subjects);
 		Reentry__AgentPurge **purge = ARENA_PUSH(arena, *ret_purges, *ret_n);
-		if (subject == NULL || purge == NULL)
-			r = ERR_NOMEM;
-		else if ((*subject = arena_dup(arena, cursor.key.bytes, cursor.key.n)) == NULL)
+		if (subject == NULL || purge == NULL || (*subject = arena_dup(arena, cursor.key.bytes, cursor.key.n)) == NULL)
 			r = ERR_NOMEM;
 		else
 			r = pb_unpack_own(&reentry__agent_purge__descriptor, cursor.value.bytes, cursor.value.n, arena, purge);

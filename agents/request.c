@@ -227,5 +227,5 @@ void requests_close(struct agent *agent)
 	control_free(agent->requests.control);
 	agent->requests.control = NULL;
 	while (agent->requests.first != NULL)
-		forget(agent->requests.first);
+		forget(agent->requests.first); /* lint: analyzer, because it takes it out of the list before it frees it */
 }

@@ -11,7 +11,7 @@
 #define LIST_MAX 4096
 
 /* One row per key: name, type, where, default, range, unit and its sentence. -nv and the man page come from here. */
-#define ROW(s, key, t, def, lo, hi, u, h) { .name = #key, .type = t, .offset = offsetof(struct s, key), .fallback = def, .min = lo, .max = hi, .unit = u, .help = h }
+#define ROW(s, key, t, def, lo, hi, u, h) { .name = #key, .type = (t), .offset = offsetof(struct s, key), .fallback = (def), .min = (lo), .max = (hi), .unit = (u), .help = (h) }
 
 static const struct conf_row broker_group_rows[] = {
 	ROW(broker_group, id, CONF_STRING, NULL, 1, 32, "name", "Name of the broker: the source of the events that it makes itself."),
@@ -88,7 +88,7 @@ static const struct conf_row agency_rows[] = {
 		.set_offset = offsetof(struct agency_group, has_scope) + 1, .unit = "", .help = "What an auditor may see; role auditor only." },
 	{ 0 },
 };
-#define GROUP(name_, struct_, rows_, help_) { .name = #name_, .type = CONF_GROUP, .offset = offsetof(struct broker_file, name_), .rows = rows_, .size = sizeof(struct struct_), .unit = "", .help = help_ }
+#define GROUP(name_, struct_, rows_, help_) { .name = #name_, .type = CONF_GROUP, .offset = offsetof(struct broker_file, name_), .rows = (rows_), .size = sizeof(struct struct_), .unit = "", .help = (help_) }
 const struct conf_row broker_rows[] = {
 	GROUP(broker, broker_group, broker_group_rows, "The broker itself."),
 	GROUP(limits, limits_group, limits_rows, "Bounds."),

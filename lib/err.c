@@ -46,7 +46,7 @@ static void fill(struct err *err, int code, const char *format, va_list args)
 	clean(err->text);
 }
 
-int err_set(struct err *err, int code, const char *format, ...)
+int (err_set)(struct err *err, int code, const char *format, ...)
 {
 	va_list args;
 
@@ -58,7 +58,7 @@ int err_set(struct err *err, int code, const char *format, ...)
 	return code;
 }
 
-int err_errno(struct err *err, int code, const char *format, ...)
+int (err_errno)(struct err *err, int code, const char *format, ...)
 {
 	const char *why = strerror(errno);
 	va_list args;

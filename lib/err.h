@@ -37,6 +37,10 @@ struct err {
 int err_set(struct err *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The same, with ": <strerror(errno)>" appended. */
 int err_errno(struct err *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+#ifdef ANALYSED /* make analyze: an analyser that reads one file at a time does not know what these return */
+#define err_set(err, code, ...) ((void)(err_set)((err), (code), __VA_ARGS__), (code))
+#define err_errno(err, code, ...) ((void)(err_errno)((err), (code), __VA_ARGS__), (code))
+#endif
 /* Puts "text: " before what err already says. Returns err->code. */
 int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

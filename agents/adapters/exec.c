@@ -248,7 +248,7 @@ static int spawn(const struct exec_config *config, int input, uint64_t sequence,
 	r = r != 0 ? r : posix_spawnattr_setsigdefault(&attributes, &all);
 	r = r != 0 ? r : posix_spawnattr_setpgroup(&attributes, 0);
 	r = r != 0 ? r : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	r = r != 0 ? r : posix_spawn(ret_pid, arguments[0], &actions, &attributes, arguments, environment);
+	r = r != 0 ? r : posix_spawn(ret_pid, config->command.items[0], &actions, &attributes, arguments, environment);
 	(void)posix_spawnattr_destroy(&attributes);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	return r == 0 ? OK : ERR_IO;

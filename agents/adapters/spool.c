@@ -484,7 +484,7 @@ void spool_close(struct agent *agent)
 	spool_out_close(spool);
 	loop_remove_ready(agent->loop, spool);
 	while (spool->files != NULL)
-		file_free(spool->files);
+		file_free(spool->files); /* lint: analyzer, because it takes it out of the list before it frees it */
 	if (spool->notify >= 0)
 		loop_remove(agent->loop, spool->notify);
 	int fds[] = {spool->in, spool->done, spool->failed, spool->out, spool->notify};

@@ -5,7 +5,6 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -158,37 +157,7 @@ static int open_any(int folder, const char *path, int flags, mode_t mode)
 	return hit(OPEN) ? -1 : (int)syscall(SYS_openat, folder, path, flags, mode);
 }
 
-#define MODE_OF(flags, mode) \
-	do { \
-		if ((flags) & (O_CREAT | __O_TMPFILE)) { \
-			va_list list; \
-			va_start(list, flags); \
-			(mode) = va_arg(list, mode_t); \
-			va_end(list); \
-		} \
-	} while (0)
-
-int open(const char *path, int flags, ...)
-{
-	mode_t mode = 0;
-
-	MODE_OF(flags, mode);
-	return open_any(AT_FDCWD, path, flags, mode);
-}
-
-int openat(int folder, const char *path, int flags, ...)
-{
-	mode_t mode = 0;
-
-	MODE_OF(flags, mode);
-	return open_any(folder, path, flags, mode);
-}
-
-int __open_2(const char *path, int flags);
-int __open_2(const char *path, int flags) /* what _FORTIFY_SOURCE makes of an open without a mode */
-{
-	return open_any(AT_FDCWD, path, flags, 0);
-}
+#include "tests/faults/shim_open.h"
 
 int rename(const char *from, const char *to)
 {

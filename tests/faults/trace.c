@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,37 +224,7 @@ static int open_any(int at, const char *path, int flags, mode_t mode)
 	return fd;
 }
 
-#define MODE_OF(flags, mode) \
-	do { \
-		if ((flags) & (O_CREAT | __O_TMPFILE)) { \
-			va_list list; \
-			va_start(list, flags); \
-			(mode) = va_arg(list, mode_t); \
-			va_end(list); \
-		} \
-	} while (0)
-
-int open(const char *path, int flags, ...)
-{
-	mode_t mode = 0;
-
-	MODE_OF(flags, mode);
-	return open_any(AT_FDCWD, path, flags, mode);
-}
-
-int openat(int at, const char *path, int flags, ...)
-{
-	mode_t mode = 0;
-
-	MODE_OF(flags, mode);
-	return open_any(at, path, flags, mode);
-}
-
-int __open_2(const char *path, int flags);
-int __open_2(const char *path, int flags)
-{
-	return open_any(AT_FDCWD, path, flags, 0);
-}
+#include "tests/faults/shim_open.h"
 
 int renameat(int from_at, const char *from, int to_at, const char *to)
 {

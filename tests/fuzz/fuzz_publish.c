@@ -19,23 +19,11 @@ static void require(int truth)
 		abort(); /* what libFuzzer reports */
 }
 
-static void leave(void)
-{
-	void *state = place;
-
-	(void)core_place_remove(&state); /* a folder in /tmp; the process ends */
-}
-
 static void prepare(void)
 {
-	void *state = NULL;
-
 	if (place)
 		return;
-	require(core_place_make(&state) == 0);
-	place = state;
-	require(atexit(leave) == 0);
-	place_case(place, "C-1");
+	place = core_place_lasting();
 	place_accept(place, "om", "sentence.imposed", "C-1", "{\"kind\":\"DETENTION\",\"days\":24}");
 	place_accept(place, "gm-a", "handover.offered", "C-1", "{\"handover\":\"H-1\",\"to\":\"care-a\",\"need\":\"CARE\"}");
 	place_accept(place, "pi-a", "need.screened", "C-1", "{\"need\":\"PSYCHIATRIC\",\"status\":\"OPEN\"}");

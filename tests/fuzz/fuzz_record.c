@@ -23,25 +23,6 @@ static void require(int truth)
 		abort(); /* what libFuzzer reports */
 }
 
-static void leave(void)
-{
-	void *state = place;
-
-	(void)core_place_remove(&state); /* a folder in /tmp; the process ends */
-}
-
-static void prepare(void)
-{
-	void *state = NULL;
-
-	if (place)
-		return;
-	require(core_place_make(&state) == 0);
-	place = state;
-	require(atexit(leave) == 0);
-	place_case(place, "C-1");
-}
-
 /* The header as the reader will take it; NULL: it will not. */
 static const Reentry__Header *header_in(const uint8_t *bytes, size_t n, struct arena *arena)
 {
@@ -106,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	struct arena arena;
 	size_t header_n;
 
-	prepare();
+	place = core_place_lasting();
 	if (n < 3)
 		return 0;
 	header_n = (size_t)bytes[1] << 8 | bytes[2];

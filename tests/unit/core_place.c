@@ -119,6 +119,28 @@ int core_place_remove(void **state)
 	return error;
 }
 
+static struct core_place *lasting;
+
+static void remove_lasting(void)
+{
+	void *state = lasting;
+
+	(void)core_place_remove(&state); /* the process ends */
+}
+
+struct core_place *core_place_lasting(void)
+{
+	void *state = NULL;
+
+	if (lasting)
+		return lasting;
+	if (core_place_make(&state) || atexit(remove_lasting))
+		abort();
+	lasting = state;
+	place_case(lasting, "C-1");
+	return lasting;
+}
+
 moment place_moment(const char *text)
 {
 	moment when = MOMENT_NONE;

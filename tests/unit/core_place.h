@@ -27,6 +27,8 @@ void place_use(struct core_place *place, struct broker_config *config); /* core_
 
 int core_place_make(void **state);
 int core_place_remove(void **state);
+/* One until the process ends, with a case C-1: for programs that are no cmocka tests. Aborts when it cannot be made. */
+struct core_place *core_place_lasting(void);
 void place_open(struct core_place *place);
 void place_crash(struct core_place *place);      /* abandons and opens again */
 /* The core of a store that is closed, for tests that change its files in between. */
