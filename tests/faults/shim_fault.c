@@ -18,6 +18,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "tests/faults/shim_open.h"
+
 enum op { NO_OP, PWRITE, WRITEV, WRITE, SYNC, OPEN, RENAME, ALLOC, SEND, MAP, OPS };
 
 #define FRAMES 40
@@ -157,7 +159,7 @@ static int open_any(int folder, const char *path, int flags, mode_t mode)
 	return hit(OPEN) ? -1 : (int)syscall(SYS_openat, folder, path, flags, mode);
 }
 
-#include "tests/faults/shim_open.h"
+SHIM_OPEN(open_any)
 
 int rename(const char *from, const char *to)
 {

@@ -1,5 +1,6 @@
 /* The calls of this process, as they are made. The definitions here come before the C library's, also for LMDB. */
 #include "tests/faults/trace.h"
+#include "tests/faults/shim_open.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -224,7 +225,7 @@ static int open_any(int at, const char *path, int flags, mode_t mode)
 	return fd;
 }
 
-#include "tests/faults/shim_open.h"
+SHIM_OPEN(open_any)
 
 int renameat(int from_at, const char *from, int to_at, const char *to)
 {
