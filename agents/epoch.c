@@ -436,10 +436,8 @@ static int resume(struct agent *agent, struct err *err)
 		note = strndup((const char *)value.bytes + NUMBER_SIZE, value.n - NUMBER_SIZE);
 	}
 	db_abort(&txn);
-	if (r == OK && note == NULL)
-		r = ERR_NOMEM;
 	if (r == OK)
-		r = read_record(agent, note, &record, err);
+		r = note == NULL ? ERR_NOMEM : read_record(agent, note, &record, err);
 	if (r == OK) {
 		moving.left = epoch_left(&record, agent->witness.epoch);
 		r = move_all(&moving, &record, note);

@@ -201,7 +201,8 @@ int core_queues(struct core *core, struct arena *arena, struct core_queue **ret_
 				at->oldest_sequence = at->oldest_sequence << 8 | key[i];
 			last = number;
 		}
-		at->n++;
+		if (at)
+			at->n++;
 	}
 	for (size_t i = 0; i < n && !error; i++)
 		if (log_read(core, &txn, queues[i].oldest_sequence, arena, &record) == OK)

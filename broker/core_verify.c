@@ -132,13 +132,13 @@ static void check_nodes(struct verify *v, uint64_t position)
 	uint8_t left[HASH_SIZE], right[HASH_SIZE], node[HASH_SIZE];
 
 	for (unsigned level = 1; level <= TREE_LEVELS && position % (UINT64_C(1) << level) == 0; level++) {
-		uint64_t index = (position >> level) - 1;
+		uint64_t index = (position >> level) - 1, first = (index << level) + 1;
 		int error = store.read(store.context, level, index, node);
 
 		v->result.nodes++;
 		if (error) {
 			fault(v, "tree node (%u, %llu) over the records %llu to %llu is not there", level, (unsigned long long)index,
-			      (unsigned long long)((index << level) + 1), (unsigned long long)position);
+			      (unsigned long long)first, (unsigned long long)position);
 			continue;
 		}
 		if (store.read(store.context, level - 1, 2 * index, left) || store.read(store.context, level - 1, 2 * index + 1, right))
@@ -146,7 +146,7 @@ static void check_nodes(struct verify *v, uint64_t position)
 		tree_node_hash(left, right, left);
 		if (memcmp(left, node, HASH_SIZE) != 0)
 			fault(v, "tree node (%u, %llu) over the records %llu to %llu is not the hash of the two below it", level, (unsigned long long)index,
-			      (unsigned long long)((index << level) + 1), (unsigned long long)position);
+			      (unsigned long long)first, (unsigned long long)position);
 	}
 }
 

@@ -14,7 +14,7 @@ struct values {
 	int64_t number;
 	bool flag, has_spool, has_exec;
 };
-#define IGNORED(row_name, row_type, field) {.name = row_name, .type = row_type, .offset = offsetof(struct values, field), .fallback = "", .help = ""}
+#define IGNORED(row_name, row_type, field) {.name = (row_name), .type = (row_type), .offset = offsetof(struct values, field), .fallback = "", .help = ""}
 
 static const struct conf_row agent_rows[] = {
 	{.name = "id", .type = CONF_STRING, .offset = offsetof(struct values, id), .help = ""},

@@ -67,7 +67,7 @@ int handover_main(struct cli *cli, int argc, char **argv)
 	int first;
 	if (!read_options(cli, argc, argv, options, &first))
 		return USAGE;
-	int wanted = step->argument != NULL && argc - first > 1 ? 2 : 1;
+	int wanted = step->argument != NULL && argc - first > 1 ? 2 : 1; /* lint: analyzer, because main.c leads only the commands of this table here */
 	if (argc - first != wanted)
 		return misuse(cli, "which handover?");
 	int status = need_agent(cli);

@@ -149,6 +149,7 @@ static int run_command(struct cli *cli, const char *name, int argc, char **argv)
 	cli->usage = usage;
 	if (command->run != rehearse && wants_help(argc, argv)) {
 		help_command(cli, command);
+		cli->usage = NULL;
 		return DONE;
 	}
 	int status = command->run(cli, argc, argv);

@@ -127,8 +127,8 @@ int draft_publish(struct cli *cli, const struct draft *draft, const char *timeou
 {
 	struct outcome outcome = {.asked = 1};
 	struct buf event, lines;
-	struct err err;
-	int wait_ms, status = timeout_ms(cli, timeout != NULL ? timeout : TIMEOUT_DEFAULT, &wait_ms);
+	struct err err = {0};
+	int wait_ms = 0, status = timeout_ms(cli, timeout != NULL ? timeout : TIMEOUT_DEFAULT, &wait_ms);
 	if (status != DONE)
 		return status;
 	buf_init(&event);

@@ -117,9 +117,10 @@ static int add_line(struct rehearsal *r, uint64_t sequence, const char *to)
 {
 	struct line *grown = realloc(r->lines, (r->n_lines + 1) * sizeof *grown);
 
+	if (grown)
+		r->lines = grown;
 	if (!grown || r->out.error)
 		return err_set(&r->err, ERR_NOMEM, "out of memory");
-	r->lines = grown;
 	grown[r->n_lines] = (struct line){ sequence, to, (char *)buf_take(&r->out, NULL), r->n_lines };
 	r->n_lines++;
 	return OK;

@@ -84,6 +84,8 @@ static int restore(struct cli *cli, const struct broker_config *config, struct r
 	if (status == DONE && restore_store(options, &result, &err) != OK)
 		status = complain(cli, FAILED, "%s", err.text);
 	crypt_wipe(&pair, sizeof pair);
+	options->keys = NULL; /* these end here */
+	options->context = NULL;
 	(void)close(fd); /* gives the lock back */
 	return status == DONE ? tell(cli, options, &result) : status;
 }

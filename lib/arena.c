@@ -205,7 +205,7 @@ void *arena_push(struct arena *arena, void *items, size_t *n, size_t size)
 		header = arena_room(arena, sizeof *header + capacity * size); /* each element is zeroed as it is added */
 		if (!header)
 			return NULL;
-		if (*n)
+		if (*n && array)
 			memcpy(header + 1, array, *n * size);
 		array = header + 1;
 		header->self = (uintptr_t)array;

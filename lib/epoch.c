@@ -83,7 +83,7 @@ static int read_numbers(const char *line, const char *word, uint64_t ret_numbers
 	if (strncmp(line, word, strlen(word)) != 0)
 		return 0;
 	line += strlen(word);
-	for (n = 0; n < 2 && *line == ' '; n++, line = end) {
+	for (n = 0; n < 2 && *line == ' '; n++, line = end) { /* lint: analyzer, because each line ends with a zero */
 		ret_numbers[n] = strtoull(line + 1, &end, 10); /* what is out of range, signed or padded is not what is written again */
 		(void)snprintf(again, sizeof again, " %" PRIu64, ret_numbers[n]); /* fits */
 		if (strncmp(again, line, (size_t)(end - line)) != 0 || strlen(again) != (size_t)(end - line))
@@ -125,9 +125,9 @@ static int read_lines(struct epoch_record *record, const struct checkpoint *chec
 	memcpy(lines, checkpoint->extensions, checkpoint->extensions_n);
 	lines[checkpoint->extensions_n] = 0;
 	for (size_t i = 0; *line && !error; i++) {
-		char *end = strchr(line, '\n'); /* each has one: checkpoint_read */
+		char *end = strchr(line, '\n'); /* there: checkpoint_read */
 
-		*end = 0;
+		*end = 0; /* lint: analyzer, because each has one */
 		error = read_line(record, line, i);
 		line = end + 1;
 	}

@@ -135,7 +135,7 @@ void fired_milestone(struct rules_run *run, const Reentry__Timer *timer)
 			due[k] = due[k - 1];
 			due[k - 1] = swap;
 		}
-	if (start ? c->has_start_date : release_counts(c))
+	if (n && (start ? c->has_start_date : release_counts(c)))
 		notice(run, start, due, n);
 }
 

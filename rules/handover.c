@@ -228,6 +228,8 @@ APPLY(react_offered)
 	Reentry__HandoverStep step = REENTRY__HANDOVER_STEP__INIT;
 	const char *former = NULL;
 
+	if (!h)
+		return;
 	step.handover = h->ref;
 	SET(&step, offer, h->offer);
 	if (record->envelope->op == OP(CANCEL) || record->envelope->op == OP(RETRACT)) {
@@ -294,48 +296,48 @@ CHECK(check_step)
 	return 0;
 }
 
-static handover *step_of(struct rules_run *run, const struct rules_record *record, const void *data)
-{
-	return handover_find(run->state, payload_handover(catalogue_find(record->envelope->type), data));
-}
+#define UNUSED __attribute__((unused))
 
-APPLY(apply_delivered)
-{
-	handover *h = step_of(run, record, data);
+/* What a step does to its handover, which is in the state: otherwise it had not been decided. */
+#define STEP(name) \
+	static void name##_it(struct rules_run *run, handover *h, UNUSED const struct rules_record *record, UNUSED const void *data); \
+	APPLY(name) \
+	{ \
+		handover *h = handover_find(run->state, payload_handover(catalogue_find(record->envelope->type), data)); \
+\
+		if (h) \
+			name##_it(run, h, record, data); \
+	} \
+	static void name##_it(UNUSED struct rules_run *run, handover *h, UNUSED const struct rules_record *record, UNUSED const void *data)
 
-	if (h && h->state == HANDOVER(OFFERED))
+STEP(apply_delivered)
+{
+	if (h->state == HANDOVER(OFFERED))
 		SET(h, state, HANDOVER(DELIVERED));
 }
 
-APPLY(apply_received)
+STEP(apply_received)
 {
-	handover *h = step_of(run, record, data);
-
 	SET(h, state, HANDOVER(RECEIVED));
 	SET(h, received, true);
 	timer_disarm(run->state, TIMER_URGENT_REMIND, h->ref);
 }
 
-APPLY(apply_info_requested)
+STEP(apply_info_requested)
 {
-	handover *h = step_of(run, record, data);
-
 	SET(h, state, HANDOVER(INFO_REQUESTED));
 	SET(h, received, true);
 	timer_disarm(run->state, TIMER_URGENT_REMIND, h->ref);
 }
 
-APPLY(apply_info_given)
+STEP(apply_info_given)
 {
-	handover *h = step_of(run, record, data);
-
 	SET(h, state, HANDOVER(RECEIVED));
 }
 
-APPLY(apply_accepted)
+STEP(apply_accepted)
 {
 	const Reentry__HandoverAccepted *a = data;
-	handover *h = step_of(run, record, data);
 	civil_date report;
 
 	SET(h, state, HANDOVER(ACCEPTED));
@@ -353,50 +355,47 @@ static void end(struct rules_run *run, handover *h, Reentry__HandoverState__Valu
 	offer_timers_off(run->state, h->ref);
 }
 
-APPLY(apply_declined)
+STEP(apply_declined)
 {
-	end(run, step_of(run, record, data), HANDOVER(DECLINED));
+	end(run, h, HANDOVER(DECLINED));
 }
 
-APPLY(apply_expired)
+STEP(apply_expired)
 {
-	end(run, step_of(run, record, data), HANDOVER(EXPIRED));
+	end(run, h, HANDOVER(EXPIRED));
 }
 
-APPLY(apply_completed)
+STEP(apply_completed)
 {
-	end(run, step_of(run, record, data), HANDOVER(COMPLETED));
+	end(run, h, HANDOVER(COMPLETED));
 }
 
-APPLY(apply_ended_early)
+STEP(apply_ended_early)
 {
-	end(run, step_of(run, record, data), HANDOVER(ENDED_EARLY));
+	end(run, h, HANDOVER(ENDED_EARLY));
 }
 
 /* One that names an earlier offer tells its former candidate only; the offer that replaced it lives on. */
-APPLY(apply_withdrawn)
+STEP(apply_withdrawn)
 {
 	const Reentry__HandoverStep *step = data;
-	handover *h = step_of(run, record, data);
 
 	if (!step->has_offer || step->offer == h->offer)
 		withdraw(run, h);
 }
 
-APPLY(apply_started)
+STEP(apply_started)
 {
-	handover *h = step_of(run, record, data);
-
 	SET(h, state, HANDOVER(STARTED));
 	timer_disarm(run->state, TIMER_START_REPORT, h->ref);
 }
 
-APPLY(apply_unplaced)
+STEP(apply_unplaced)
 {
-	SET(step_of(run, record, data), unplaced, true);
+	SET(h, unplaced, true);
 }
 
-APPLY(apply_reconfirm)
+STEP(apply_reconfirm)
 {
-	SET(step_of(run, record, data), state, HANDOVER(RECONFIRM));
+	SET(h, state, HANDOVER(RECONFIRM));
 }

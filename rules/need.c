@@ -150,9 +150,11 @@ static void change(struct rules_run *run, const struct rules_record *record, con
 APPLY(apply_need)
 {
 	const Reentry__NeedStatusChanged *n = data;
+	const need_state *now;
 
 	change(run, record, &(struct need_change){ n->need, n->status, n->from_date, n->until });
-	if (need_find(run->state, n->need)->has_status && same(record->envelope->type, "need.screened") && run->state->inside && !run->state->screened) {
+	now = need_find(run->state, n->need);
+	if (now && now->has_status && same(record->envelope->type, "need.screened") && run->state->inside && !run->state->screened) {
 		SET(run->state, screened, true);
 		timer_disarm(run->state, TIMER_SCREENING, NULL);
 	}

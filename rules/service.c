@@ -264,7 +264,7 @@ CHECK(check_converted)
 {
 	const Reentry__ServiceConverted *converted = d->data;
 	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(COMMUNITY_SERVICE), true);
-	int64_t left = (int64_t)s->hours - booked(s, NULL);
+	int64_t left = (int64_t)s->hours - booked(s, NULL); /* lint: analyzer, because the row's relation was asked for: such a sanction runs */
 
 	if ((int64_t)converted->days != (left + 1) / 2)
 		return refuse(d, "invalid-value", "days: %lld hours are left, which is %lld days", (long long)left, (long long)((left + 1) / 2));
@@ -348,7 +348,7 @@ CHECK(check_contact)
 {
 	const sanction *s = sanction_find(d->run->state, d->input->event->sanction, KIND(SUPERVISION), true);
 
-	return s->has_contact ? 0 : refuse(d, "invalid-value", "subject: no contact is planned");
+	return s->has_contact ? 0 : refuse(d, "invalid-value", "subject: no contact is planned"); /* lint: analyzer, because the row's relation was asked for: such a sanction runs */
 }
 
 /* Held and missed alike: the next is due an interval after the planned moment of this one, at the same local time. */
