@@ -12,7 +12,14 @@ struct chunk { struct chunk *below; size_t used, room; uint8_t bytes[]; };
 
 struct undo { struct behind_node *node; const uint8_t *value; uint32_t value_n, room; int table; bool deleted, fresh, made; };
 
+/* Where a search ended, and the next one of a key that begins alike goes on if its key is not before it: for each level the links of the last node before that key. Queues are walked so, each agency's own:
+ * without it each look at an entry was twenty comparisons all over the memory. Nodes that come later do no harm; when one goes, all places are forgotten. */
+#define PLACES 256
+struct place { struct behind_node **from[HEIGHT_MAX]; uint64_t since; }; /* since: valid while it is behind.removals */
+
 struct behind {
+	struct place *places;       /* PLACES of each table */
+	uint64_t removals;
 	struct chunk *top, *mark;   /* mark: where the memory of the running transaction begins … */
 	size_t mark_used;           /* … in that chunk */
 	size_t bytes;
@@ -28,7 +35,13 @@ struct behind *behind_new(size_t n_tables)
 
 	if (b == NULL)
 		return NULL;
+	b->places = calloc(n_tables * PLACES, sizeof *b->places);
+	if (b->places == NULL) {
+		free(b);
+		return NULL;
+	}
 	b->n_tables = n_tables;
+	b->removals = 1;
 	b->turn = 1;
 	b->random = UINT64_C(0x9e3779b97f4a7c15); /* heights need no secret: only balance depends on them */
 	return b;
@@ -50,6 +63,7 @@ void behind_free(struct behind *b)
 	if (b == NULL)
 		return;
 	shrink(b, NULL);
+	free(b->places);
 	free(b->undo);
 	free(b);
 }
@@ -89,39 +103,70 @@ static int compare(const struct behind_node *node, const uint8_t *key, size_t n)
 	return order != 0 ? order : node->key_n < n ? -1 : node->key_n > n;
 }
 
-/* For each level the link behind which the key belongs; returns the first node that is not before it. */
-static struct behind_node *search(struct behind_node **head, const uint8_t *key, size_t n, struct behind_node **links[HEIGHT_MAX])
-{
-	struct behind_node **from = head, *beyond = NULL;
-
-	for (int level = HEIGHT_MAX - 1; level >= 0; level--) {
-		while (from[level] != beyond && compare(from[level], key, n) < 0)
-			from = from[level]->next;
-		beyond = from[level]; /* no need to compare it again one level below */
-		if (links != NULL)
-			links[level] = &from[level];
-	}
-	return from[0];
-}
-
 static struct behind_node **head_of(const struct behind *b, int table)
 {
 	return (struct behind_node **)(uintptr_t)b->heads[table];
 }
 
+/* Whether the links are those of the head, or of a node before the key. */
+static bool is_before(struct behind_node **from, struct behind_node **head, const uint8_t *key, size_t n)
+{
+	return from == head || compare((const struct behind_node *)((const uint8_t *)from - offsetof(struct behind_node, next)), key, n) < 0;
+}
+
+/* The place of keys that begin like this one, made fit for a search of it; returns the level to begin at: the lowest whose next node is not before the key. No level's node stands behind that of a level below. */
+static int take_place(const struct behind *b, int table, const uint8_t *key, size_t n, struct place **ret_place)
+{
+	struct behind_node **const head = head_of(b, table);
+	const unsigned kind = n > 1 ? key[0] ^ (unsigned)key[1] * 31 : 0;
+	struct place *place = *ret_place = &b->places[(size_t)table * PLACES + kind % PLACES];
+	int level = 0;
+
+	if (place->since == b->removals && is_before(place->from[0], head, key, n)) {
+		while (level < HEIGHT_MAX - 1 && place->from[level][level] != NULL && compare(place->from[level][level], key, n) < 0)
+			level++;
+		return level;
+	}
+	place->since = b->removals;
+	for (level = 0; level < HEIGHT_MAX; level++)
+		place->from[level] = head;
+	return HEIGHT_MAX - 1;
+}
+
+/* The first node that is not before the key; the links behind which the key belongs are in the place (see link_at). */
+static struct behind_node *search(const struct behind *b, int table, const uint8_t *key, size_t n, struct place **ret_place)
+{
+	struct behind_node **from, *beyond = NULL;
+	bool moved = false;
+	int level = take_place(b, table, key, n, ret_place);
+
+	for (from = (*ret_place)->from[level]; level >= 0; level--) {
+		from = moved ? from : (*ret_place)->from[level];
+		while (from[level] != beyond && compare(from[level], key, n) < 0) {
+			from = from[level]->next;
+			moved = true;
+		}
+		beyond = from[level]; /* no need to compare it again one level below */
+		(*ret_place)->from[level] = from;
+	}
+	return from[0];
+}
+
 struct behind_node *behind_seek(const struct behind *b, int table, const void *key, size_t n, bool after)
 {
 	struct behind_node *node;
+	struct place *place;
 
 	if (key == NULL)
 		return b->heads[table][0];
-	node = search(head_of(b, table), key, n, NULL);
+	node = search(b, table, key, n, &place);
 	return after && node != NULL && compare(node, key, n) == 0 ? node->next[0] : node;
 }
 
 struct behind_node *behind_find(const struct behind *b, int table, const void *key, size_t n)
 {
-	struct behind_node *node = search(head_of(b, table), key, n, NULL);
+	struct place *place;
+	struct behind_node *node = search(b, table, key, n, &place);
 
 	return node != NULL && compare(node, key, n) == 0 ? node : NULL;
 }
@@ -154,7 +199,18 @@ static struct undo *undo_room(struct behind *b)
 	return &b->undo[b->n_undo];
 }
 
-static struct behind_node *make(struct behind *b, const void *key, size_t n, struct behind_node **links[HEIGHT_MAX])
+/* The link behind which the key belongs. Above the level where a search began there may be nodes that another place has put in between. */
+static struct behind_node **link_at(struct place *place, int level, const uint8_t *key, size_t n)
+{
+	struct behind_node **from = place->from[level];
+
+	while (from[level] != NULL && compare(from[level], key, n) < 0)
+		from = from[level]->next;
+	place->from[level] = from;
+	return &from[level];
+}
+
+static struct behind_node *make(struct behind *b, const void *key, size_t n, struct place *place)
 {
 	uint8_t height = draw_height(b);
 	struct behind_node *node = take(b, sizeof *node + height * sizeof(struct behind_node *) + n);
@@ -164,8 +220,10 @@ static struct behind_node *make(struct behind *b, const void *key, size_t n, str
 	*node = (struct behind_node){ .key_n = (uint16_t)n, .height = height };
 	memcpy(node->next + height, key, n);
 	for (int level = 0; level < height; level++) {
-		node->next[level] = *links[level];
-		*links[level] = node;
+		struct behind_node **link = link_at(place, level, key, n);
+
+		node->next[level] = *link;
+		*link = node;
 	}
 	b->changes++;
 	return node;
@@ -174,14 +232,15 @@ static struct behind_node *make(struct behind *b, const void *key, size_t n, str
 /* The node of a key, made if it is not there, with its undo written. */
 static struct behind_node *change(struct behind *b, int table, const void *key, size_t n)
 {
-	struct behind_node **links[HEIGHT_MAX], *node = search(b->heads[table], key, n, links);
+	struct place *place;
+	struct behind_node *node = search(b, table, key, n, &place);
 	struct undo *undo;
 	bool made = node == NULL || compare(node, key, n) != 0;
 
 	if (!made && node->turn == b->turn)
 		return node;
 	undo = undo_room(b);
-	if (undo == NULL || (made && (node = make(b, key, n, links)) == NULL))
+	if (undo == NULL || (made && (node = make(b, key, n, place)) == NULL))
 		return NULL;
 	*undo = (struct undo){ node, node->value, node->value_n, node->room, table, node->deleted, node->fresh, made };
 	b->n_undo++;
@@ -253,11 +312,12 @@ void behind_keep(struct behind *b)
 
 static void unlink_node(struct behind *b, int table, struct behind_node *node)
 {
-	struct behind_node **links[HEIGHT_MAX];
+	struct place *place;
 
-	(void)search(b->heads[table], behind_key(node), node->key_n, links); /* for the links */
+	(void)search(b, table, behind_key(node), node->key_n, &place);
 	for (int level = 0; level < node->height; level++)
-		*links[level] = node->next[level];
+		*link_at(place, level, behind_key(node), node->key_n) = node->next[level];
+	b->removals++;
 	b->changes++;
 }
 
@@ -293,6 +353,7 @@ void behind_forget(struct behind *b)
 	if (b->top != NULL)
 		b->top->used = 0;
 	memset(b->heads, 0, b->n_tables * sizeof *b->heads);
+	b->removals++;
 	b->changes++;
 	behind_keep(b);
 }
