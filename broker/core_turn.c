@@ -48,7 +48,7 @@ static int record_append(struct core *core, const struct rules_record *record, s
 	it->state->has_last = true;
 	it->state->last = record->position;
 	it->dirty = true;
-	if (record->kind != EVENT)
+	if (record->kind != EVENT || !record->event)
 		return OK;
 	error = queue_project(core, record, it->ref);
 	if (!error && record->event->n_routes && !core->shadow)
