@@ -16,7 +16,7 @@
 #define NOT_KEPT UINT8_MAX            /* in the place of a view */
 
 struct slot { uint64_t position, at; }; /* at: bytes that had gone into the ring before it; position 0: nothing */
-struct recent { uint64_t written; struct slot slots[SLOTS]; uint8_t bytes[RING_BYTES]; };
+struct recent { uint64_t written; uint32_t found; struct slot slots[SLOTS]; uint8_t bytes[RING_BYTES]; };
 
 /* At the beginning of a record in the ring. Behind it: for each receiver its number and its view, then the views' bytes. */
 struct kept { uint32_t n_receivers, n_views; struct { uint32_t at, n; } views[VIEWS_MAX]; }; /* n 0: nothing may be seen */
@@ -111,7 +111,7 @@ void recent_keep(struct core *core, const struct core_record *record, struct are
 
 bool recent_find(const struct core *core, uint64_t position, uint16_t number, const uint8_t **ret_packed, size_t *ret_n)
 {
-	const struct recent *recent = core->recent;
+	struct recent *const recent = core->recent;
 	const struct slot *slot = recent ? &recent->slots[position % SLOTS] : NULL;
 	const uint8_t *bytes;
 	struct kept kept;
@@ -120,12 +120,14 @@ bool recent_find(const struct core *core, uint64_t position, uint16_t number, co
 		return false;
 	bytes = recent->bytes + slot->at % RING_BYTES;
 	memcpy(&kept, bytes, sizeof kept);
-	for (uint32_t i = 0; i < kept.n_receivers; i++) {
+	for (uint32_t k = 0; k < kept.n_receivers; k++) {
+		const uint32_t i = (recent->found + k) % kept.n_receivers; /* an agency is asked for many records in a row, and mostly stands in the same place of each */
 		struct receiver receiver;
 
 		memcpy(&receiver, bytes + sizeof kept + i * sizeof receiver, sizeof receiver);
 		if (receiver.number != number)
 			continue;
+		recent->found = i;
 		if (receiver.view == NOT_KEPT)
 			return false;
 		*ret_n = kept.views[receiver.view].n;

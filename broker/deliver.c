@@ -216,11 +216,21 @@ static size_t session_bytes(const struct broker *broker)
 	return sum < SENT_BYTES_MAX ? SESSION_BYTES_MAX : SESSION_BYTES_LEAST;
 }
 
+static size_t size_of(const struct core_delivery *items, size_t n)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += items[i].size;
+	return sum;
+}
+
 /* Hands one message over. False: there is nothing more to hand over for now. */
 static bool feed(struct broker *broker, struct session *session, size_t bytes_max)
 {
 	const size_t room = window_of(broker) - (session->n_sent < window_of(broker) ? session->n_sent : window_of(broker));
 	const size_t bytes = bytes_max - (session->sent_bytes < bytes_max ? session->sent_bytes : bytes_max);
+	const size_t n_max = room < BATCH_MAX ? room : BATCH_MAX, size_max = net_batch(broker, bytes < BATCH_BYTES ? bytes : BATCH_BYTES);
 	struct core_delivery *items;
 	size_t n;
 	int rc;
@@ -228,8 +238,7 @@ static bool feed(struct broker *broker, struct session *session, size_t bytes_ma
 	if (!room || !bytes)
 		return false; /* an acknowledgement brings it back */
 	arena_reset(&broker->reading);
-	rc = core_deliveries_packed(broker->core, session->agency->id, session->after, room < BATCH_MAX ? room : BATCH_MAX,
-	                     net_batch(broker, bytes < BATCH_BYTES ? bytes : BATCH_BYTES), &broker->reading, &items, &n);
+	rc = core_deliveries_packed(broker->core, session->agency->id, session->after, n_max, size_max, &broker->reading, &items, &n);
 	if (rc) {
 		unsigned held;
 
@@ -243,7 +252,7 @@ static bool feed(struct broker *broker, struct session *session, size_t bytes_ma
 	rc = send_batch(broker, session, items, n);
 	if (!rc) {
 		handed_over(broker, session, items, n);
-		return session->up;
+		return session->up && (n == n_max || size_of(items, n) >= size_max); /* else that was all there is */
 	}
 	if (rc == ERR_CLOSED) {
 		session_lost(broker, session, "gone");

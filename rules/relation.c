@@ -47,32 +47,38 @@ uint32_t relations_of_agency(const state *c, const struct policy *policy, const 
 	return bits;
 }
 
-/* A policy's agencies are sorted by id, and so are their places in memory: the list is in order of both. */
-const struct related *related_find(const struct related *list, size_t n, const struct agency *agency)
+/* A policy's agencies are sorted by id, and so are their places in memory: the list is in order of both. Returns where the agency stands, or would. */
+static size_t related_at(const struct related *list, size_t n, const struct agency *agency)
 {
 	size_t low = 0, high = n;
 
+	if (n && list[n - 1].agency < agency)
+		return n; /* many are put in in their order */
 	while (low < high) {
 		const size_t middle = low + (high - low) / 2;
 
-		if (list[middle].agency == agency)
-			return &list[middle];
 		if (list[middle].agency < agency)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return NULL;
+	return low;
+}
+
+const struct related *related_find(const struct related *list, size_t n, const struct agency *agency)
+{
+	const size_t at = related_at(list, n, agency);
+
+	return at < n && list[at].agency == agency ? &list[at] : NULL;
 }
 
 static int related_add(struct arena *arena, struct related **list, size_t *n, const struct agency *agency, uint32_t bit)
 {
-	size_t at = 0;
+	size_t at;
 
 	if (!agency)
 		return OK;
-	while (at < *n && (*list)[at].agency < agency)
-		at++;
+	at = related_at(*list, *n, agency);
 	if (at == *n || (*list)[at].agency != agency) {
 		if (!ARENA_PUSH(arena, *list, *n))
 			return ERR_NOMEM;
