@@ -319,6 +319,7 @@ static int play_event(struct rehearsal *r, const struct rehearse_line *in)
 	if (!unread) {
 		if (!json.event->id)
 			json.event->id = made;
+		id = json.event->id;
 		unread = pb_pack(json.event, &r->arena, &content, &n);
 	} else if ((id = rehearse_line_id(in, &r->arena)) == NULL) {
 		id = made;
@@ -334,6 +335,8 @@ static int play_event(struct rehearsal *r, const struct rehearse_line *in)
 		error = core_commit(r->core);
 	if (error)
 		return core_failed(r, error);
+	if (!receipt.id || !receipt.id[0])
+		receipt.id = id; /* too large to be looked into */
 	return print_receipt(r, in->by, &receipt, receipt.sequence && receipt.result != REENTRY__OUTCOME__VALUE__DUPLICATE ? receipt.sequence : first);
 }
 
