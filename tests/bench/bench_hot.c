@@ -1,5 +1,5 @@
 /* What an event costs the broker's own thread, without network and without waiting: a Frame of publishes unpacked, the turn, its commit, the delivery's Frame, and the acknowledgement in the next turn.
- * usage: bench_hot [EVENTS]; the store is in TMPDIR (memory: /dev/shm). For counts that no other program on the machine disturbs:
+ * usage: bench_hot [EVENTS [CASES]]; the store is in TMPDIR (memory: /dev/shm). For counts that no other program on the machine disturbs:
  *   valgrind --tool=callgrind --toggle-collect=hot_turn build/release/test/bench/bench_hot 20000
  * and divide by the events that it names. */
 #include <ftw.h>
@@ -14,7 +14,6 @@
 #include "lib/id.h"
 #include "lib/pb.h"
 
-#define CASES 1600
 #define FRAME 64                     /* events in a Publish */
 #define FRAMES 8                     /* of them in a turn */
 #define TURN (FRAME * FRAMES)
@@ -29,6 +28,7 @@ static const struct agency *publisher;
 static moment now = START;
 static uint8_t master[KEY_SIZE];
 static char dir[256], store[300], keys[300];
+static unsigned long cases = 1600;
 
 static double cpu_us(void)
 {
@@ -77,7 +77,7 @@ static ProtobufCBinaryData screened(unsigned long i)
 	n.need = REENTRY__NEED__VALUE__HOUSING;
 	n.status = i & 1 ? REENTRY__NEED_STATUS__VALUE__OPEN : REENTRY__NEED_STATUS__VALUE__IN_PROGRESS;
 	n.note = note;
-	return event_bytes("need.screened", &n, i * 7919 % CASES);
+	return event_bytes("need.screened", &n, i * 7919 % cases);
 }
 
 static struct frame_bytes publish_frame(unsigned long first)
@@ -161,14 +161,17 @@ static void open_cases(void)
 	at.ms = now - 3600000;
 	started.start = &at;
 	started.origin = started.destination = (char *)(uintptr_t)"0344";
-	need(core_begin(core, now), "begin");
-	for (unsigned long i = 0; i < CASES; i++) {
-		const ProtobufCBinaryData content = event_bytes("custody.started", &started, i);
-		struct core_receipt receipt;
+	for (unsigned long i = 0; i < cases;) {
+		arena_reset(&making);
+		need(core_begin(core, now), "begin");
+		for (unsigned long k = 0; k < TURN && i < cases; k++, i++) {
+			const ProtobufCBinaryData content = event_bytes("custody.started", &started, i);
+			struct core_receipt receipt;
 
-		need(core_publish(core, publisher, content.data, content.len, now, &receipt), "publish");
+			need(core_publish(core, publisher, content.data, content.len, now, &receipt), "publish");
+		}
+		need(core_commit(core), "commit");
 	}
-	need(core_commit(core), "commit");
 }
 
 static void open_core(void)
@@ -211,9 +214,10 @@ int main(int argc, char **argv)
 	crypt_random(master, sizeof master);
 	arena_init(&making, 0);
 	arena_init(&taking, 0);
+	cases = argc > 2 ? strtoul(argv[2], NULL, 10) : cases;
 	open_core();
 	open_cases();
-	after = CASES + 10; /* what opened them stays in the queue */
+	after = cases + 10; /* what opened them stays in the queue */
 	for (; done < events; done += TURN) {
 		struct frame_bytes frames[FRAMES];
 		double begin;
