@@ -65,9 +65,9 @@ static void commit_to(Reentry__Header *header, const uint8_t key[KEY_SIZE], cons
 int log_append(struct core *core, Reentry__Header *header, const void *body, size_t body_n)
 {
 	uint8_t commitment[HASH_SIZE];
-	size_t header_n, sealed_n = body_n + SEAL_OVERHEAD;
+	size_t header_n = 0, sealed_n = body_n + SEAL_OVERHEAD;
 	const uint8_t *key = NULL;
-	uint8_t *value, leaf[HASH_SIZE];
+	uint8_t *value, *packed = NULL, leaf[HASH_SIZE];
 	void *room;
 	uint8_t at[DB_KEY_MAX];
 	int error;
@@ -80,13 +80,15 @@ int log_append(struct core *core, Reentry__Header *header, const void *body, siz
 	if (error)
 		return error;
 	commit_to(header, key, body, body_n, commitment);
-	header_n = reentry__header__get_packed_size(header);
+	error = pb_pack(header, &core->arena, &packed, &header_n);
+	if (error)
+		return error;
 	error = db_put_room(&core->txn, T_LOG, at, db_key(at, "q", header->position), PREFIX + header_n + sealed_n, &room);
 	if (error)
 		return error;
 	value = room;
 	put32(value + HASH_SIZE, (uint32_t)header_n);
-	reentry__header__pack(header, value + PREFIX);
+	memcpy(value + PREFIX, packed, header_n);
 	/* The header is authenticated with the body: a body cannot be moved to another position, case or time. */
 	crypt_seal(key, body, body_n, value + PREFIX, header_n, value + PREFIX + header_n);
 	leaf_hash(value + PREFIX, header_n, value + PREFIX + header_n, sealed_n, leaf);

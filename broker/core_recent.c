@@ -23,7 +23,7 @@ struct kept { uint32_t n_receivers, n_views; struct { uint32_t at, n; } views[VI
 struct receiver { uint16_t number; uint8_t view; };
 
 /* While a record is being put in. */
-struct view { const Reentry__Route *route; enum role role; bool ends; Reentry__Delivery *delivery; };
+struct view { const Reentry__Route *route; enum role role; bool ends; uint8_t *packed; };
 struct making { struct core *core; const struct core_record *record; struct arena *arena; struct view views[VIEWS_MAX]; struct kept kept; };
 
 static struct slot *slot_of(struct recent *recent, uint64_t position)
@@ -37,7 +37,9 @@ static uint8_t view_of(struct making *m, const Reentry__Route *route)
 {
 	const struct agency *agency = route->consent ? NULL : policy_agency(m->core->policy, route->agency);
 	struct view view = { .route = route, .ends = delivery_ends(&m->record->record, route->agency) };
+	Reentry__Delivery *delivery = NULL;
 	uint32_t n = m->kept.n_views;
+	size_t size = 0;
 	int error;
 
 	if (!agency)
@@ -48,11 +50,13 @@ static uint8_t view_of(struct making *m, const Reentry__Route *route)
 			return (uint8_t)i;
 	if (n == VIEWS_MAX)
 		return NOT_KEPT;
-	error = delivery_make(m->core->policy, m->record, route, m->arena, &view.delivery);
+	error = delivery_make(m->core->policy, m->record, route, m->arena, &delivery);
+	if (!error)
+		error = pb_pack(delivery, m->arena, &view.packed, &size);
 	if (error && error != ERR_NOTFOUND)
 		return NOT_KEPT;
 	m->views[n] = view;
-	m->kept.views[n].n = error ? 0 : (uint32_t)reentry__delivery__get_packed_size(view.delivery); /* of an event of at most 64 KiB */
+	m->kept.views[n].n = (uint32_t)size; /* of an event of at most 64 KiB */
 	return (uint8_t)m->kept.n_views++;
 }
 
@@ -103,7 +107,7 @@ void recent_keep(struct core *core, const struct core_record *record, struct are
 	memcpy(room + sizeof m.kept, receivers, receivers_size(m.kept.n_receivers));
 	for (uint32_t i = 0; i < m.kept.n_views; i++)
 		if (m.kept.views[i].n)
-			(void)reentry__delivery__pack(m.views[i].delivery, room + m.kept.views[i].at); /* as many as it said */
+			memcpy(room + m.kept.views[i].at, m.views[i].packed, m.kept.views[i].n);
 	*slot_of(core->recent, record->header->position) = (struct slot){ record->header->position, at };
 }
 

@@ -139,6 +139,36 @@ void *arena_room(struct arena *arena, size_t size)
 	return take(arena, size, false);
 }
 
+void *arena_end(struct arena *arena, size_t least, size_t *ret_room)
+{
+	const size_t rounded = (least + ALIGN - 1) & ~(ALIGN - 1), left = (arena->max - arena->used) & ~(ALIGN - 1);
+	struct arena_block *block = arena->current;
+
+	if (rounded < least || arena->used > arena->max || rounded > left)
+		return NULL;
+	if (!block || block->room - block->used < rounded)
+		block = block_add(arena, rounded);
+	if (!block)
+		return NULL;
+	*ret_room = (block->room - block->used) & ~(ALIGN - 1);
+	*ret_room = *ret_room < left ? *ret_room : left;
+	if (block->stale < block->used + *ret_room)
+		block->stale = block->used + *ret_room; /* whatever of it is written, and then not kept */
+	return block->bytes + block->used;
+}
+
+void arena_keep(struct arena *arena, size_t size)
+{
+	const size_t rounded = (size + ALIGN - 1) & ~(ALIGN - 1);
+	struct arena_block *block = arena->current;
+
+	if (!block || rounded > block->room - block->used)
+		return;
+	memset(block->bytes + block->used + size, 0, rounded - size); /* as clear does */
+	block->used += rounded;
+	arena->used += rounded;
+}
+
 void *arena_dup(struct arena *arena, const void *bytes, size_t size)
 {
 	void *copy = arena_room(arena, size);

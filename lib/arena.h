@@ -28,6 +28,10 @@ void arena_wipe(struct arena *arena);
 void *arena_alloc(struct arena *arena, size_t size);
 /* The same, not zeroed: for what the caller writes as a whole. */
 void *arena_room(struct arena *arena, size_t size);
+/* The free end of the arena, *ret_room bytes of it and at least `least`, for what is written before its size is known: arena_keep takes the first `size` bytes, which must have
+ * been written as a whole. Nothing else may be asked of the arena in between. NULL as above. */
+void *arena_end(struct arena *arena, size_t least, size_t *ret_room);
+void arena_keep(struct arena *arena, size_t size);
 void *arena_dup(struct arena *arena, const void *bytes, size_t size);
 char *arena_strdup(struct arena *arena, const char *text);              /* NULL stays NULL */
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -2,7 +2,10 @@
 
 #include <string.h>
 
+#include "lib/pb_codec.h"
 #include "lib/pb_field.h"
+
+#define PACK_ROOM ((size_t)4096)    /* that is free at least where a message is packed; a larger one may need to be measured first */
 
 /* protobuf-c answers NULL for bad bytes and for no memory alike; this tells them apart. */
 struct bounded {
@@ -30,7 +33,11 @@ static int unpack(const ProtobufCMessageDescriptor *type, const void *bytes, siz
 	struct bounded bounded = {.arena = arena};
 	ProtobufCAllocator allocator = {.alloc = bounded_alloc, .free = bounded_free, .allocator_data = &bounded};
 	static const uint8_t nothing[1];
-	ProtobufCMessage *message = protobuf_c_message_unpack(type, &allocator, n, n > 0 ? bytes : nothing);
+	ProtobufCMessage *message;
+
+	if (pb_read(type, n > 0 ? bytes : nothing, n, arena, ret_message))
+		return 0;
+	message = protobuf_c_message_unpack(type, &allocator, n, n > 0 ? bytes : nothing);
 	if (message == NULL)
 		return bounded.exhausted ? ERR_NOMEM : ERR_INVALID;
 	*ret_message = message;
@@ -70,8 +77,16 @@ int pb_unpack_own(const ProtobufCMessageDescriptor *type, const void *bytes, siz
 
 int pb_pack(const void *message, struct arena *arena, uint8_t **ret_bytes, size_t *ret_n)
 {
-	size_t n = protobuf_c_message_get_packed_size(message);
-	uint8_t *bytes = arena_room(arena, n);
+	size_t room = 0;
+	uint8_t *bytes = arena_end(arena, PACK_ROOM, &room), *behind = bytes != NULL ? pb_write(message, bytes, bytes + room) : NULL;
+
+	if (behind != NULL) {
+		*ret_n = (size_t)(behind - bytes);
+		arena_keep(arena, *ret_n);
+		*ret_bytes = bytes;
+		return 0;
+	}
+	bytes = arena_room(arena, protobuf_c_message_get_packed_size(message));
 	if (bytes == NULL)
 		return ERR_NOMEM;
 	*ret_n = protobuf_c_message_pack(message, bytes);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/pb.h"
+#include "lib/pb_codec.h"
 #include "tests/unit/samples.h"
 
 #define MEMORY_MAX ((size_t)16 << 20)
@@ -41,6 +42,27 @@ static void same_again(const ProtobufCMessageDescriptor *type, const void *messa
 	require(error == 0 && packed_n == again_n && memcmp(packed, again, packed_n) == 0);
 }
 
+/* What is read without protobuf-c is what it would read. */
+static void same_as_theirs(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t n, struct arena *arena)
+{
+	ProtobufCMessage *ours, *theirs;
+	uint8_t *a, *b;
+
+	if (!pb_read(type, bytes, n, arena, &ours))
+		return;
+	theirs = protobuf_c_message_unpack(type, NULL, n, bytes);
+	require(theirs != NULL);
+	size_t a_n = protobuf_c_message_get_packed_size(ours), b_n = protobuf_c_message_get_packed_size(theirs);
+	require(a_n == b_n);
+	a = malloc(a_n + 1);
+	b = malloc(b_n + 1);
+	if (a != NULL && b != NULL)
+		require(protobuf_c_message_pack(ours, a) == protobuf_c_message_pack(theirs, b) && memcmp(a, b, a_n) == 0);
+	free(a);
+	free(b);
+	protobuf_c_message_free_unpacked(theirs, NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
 	struct arena arena;
@@ -60,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		(void)pb_check(message, &err); /* either answer is right */
 		same_again(type, message, &arena);
 	}
+	same_as_theirs(type, bytes + 1, n - 1, &arena);
 	arena_release(&arena);
 	return 0;
 }
