@@ -2,102 +2,48 @@
  * here, in memory, and written to the cases table in sorted slices, so that a page is copied once for many events instead of once for each.
  *
  *   applied    every state is in the table as of this position at least (core_behind.c writes it with the slice that makes it true)
- *   an entry   a case whose state in the table is older than the log; with its state, or, after a start, as a stub
+ *   dirty      a case whose state in the table is older than the log; with its state, or, after a start, as a stub (core_held.h)
  *   a stub     only known to have records after `applied`; its state is folded from the table's and the case's chain when somebody asks for it
+ *   clean      a case whose state was written: kept as long as there is room, so that it need not be read again
  *
  * A start reads lists of the cases with records after `applied`, so it costs the same whatever the log's length: behind_max and what a sweep
  * takes bound them. If we die between commits nothing is lost: the log has it, and the entries are made again. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/core_held.h"
 #include "broker/core_internal.h"
 #include "lib/pb.h"
 
-#define BUCKETS ((size_t)1 << 17)
 #define SWEEP_PER_RECORD 4                 /* states written for each record of a turn, and … */
 #define SWEEP_LEAST 32                     /* … with each turn */
-#define BYTES_MAX ((size_t)128 << 20)      /* of states held; beyond it all are written at once */
+#define BYTES_MAX ((size_t)128 << 20)      /* of dirty states; beyond it all are written at once */
 
-struct entry {
-	struct entry *next;
-	uint64_t last;       /* a stub's newest record */
-	uint8_t *bytes;      /* the packed state; NULL: a stub */
-	size_t n;
-	bool fresh;          /* not in the table at all */
-	char ref[];
-};
+/* First what can be compared without looking at the case. */
+struct swept { uint64_t begin; struct held *it; }; /* it NULL: gone since */
 
 struct delta {
-	struct entry **buckets;
-	size_t n, bytes, fresh;
+	struct held_states states;
 	uint64_t applied;
 	/* a sweep: what was dirty at `from`, sorted; written up to `at` */
-	const char **sweep; char *names;
+	struct swept *sweep;
 	size_t sweep_n, at, at_committed;
 	uint64_t from;
 	bool all;            /* this turn writes everything */
 	bool ends;           /* this turn's slice ends the sweep */
 };
 
-static struct entry **place_of(const struct delta *d, const char *ref)
+static void drop(struct delta *d, struct held *it)
 {
-	uint64_t hash = UINT64_C(14695981039346656037);
-	struct entry **place;
-
-	for (const char *c = ref; *c; c++)
-		hash = (hash ^ (uint8_t)*c) * UINT64_C(1099511628211);
-	for (place = &d->buckets[(hash ^ hash >> 29) % BUCKETS]; *place; place = &(*place)->next)
-		if (strcmp((*place)->ref, ref) == 0)
-			break;
-	return place;
-}
-
-static void drop(struct delta *d, struct entry **place)
-{
-	struct entry *e = *place;
-
-	*place = e->next;
-	d->n--;
-	d->bytes -= e->n;
-	d->fresh -= e->fresh;
-	free(e->bytes);
-	free(e);
-}
-
-static struct entry *make(struct delta *d, const char *ref)
-{
-	struct entry **place = place_of(d, ref), *e = *place;
-	size_t n = strlen(ref) + 1;
-
-	if (e)
-		return e;
-	e = calloc(1, sizeof *e + n);
-	if (!e)
-		return NULL;
-	memcpy(e->ref, ref, n);
-	*place = e;
-	d->n++;
-	return e;
-}
-
-static int fill(struct delta *d, struct entry *e, const uint8_t *bytes, size_t n)
-{
-	uint8_t *copy = malloc(n ? n : 1);
-
-	if (!copy)
-		return ERR_NOMEM;
-	memcpy(copy, bytes, n);
-	d->bytes += n - e->n;
-	free(e->bytes);
-	e->bytes = copy;
-	e->n = n;
-	return OK;
+	if (it->sweep)
+		d->sweep[it->sweep - 1].it = NULL;
+	held_drop(&d->states, it);
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------------------- */
 
 /* The records of a chain newer than `base`, oldest first, evolved one after the other. */
-static int fold(struct core *core, struct db_txn *txn, const struct entry *e, struct arena *arena, Reentry__CaseState **state)
+static int fold(struct core *core, struct db_txn *txn, const struct held *e, struct arena *arena, Reentry__CaseState **state)
 {
 	uint64_t *positions = NULL, *place, position = e->last, base = *state ? (*state)->last : 0;
 	const struct policy *policy;
@@ -144,7 +90,7 @@ static int fold(struct core *core, struct db_txn *txn, const struct entry *e, st
 /* OK: the state as of the log. ERR_NOTFOUND: the table's is current. */
 int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state)
 {
-	struct entry *e = core->delta ? *place_of(core->delta, ref) : NULL;
+	struct held *e = core->delta ? held_find(&core->delta->states, ref) : NULL;
 	uint8_t *bytes = NULL;
 	void *message = NULL;
 	size_t n = 0;
@@ -164,72 +110,78 @@ int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct ar
 	error = fold(core, txn, e, arena, ret_state);
 	if (!error)
 		error = pb_pack(*ret_state, arena, &bytes, &n);
-	return error ? error : fill(core->delta, e, bytes, n);
+	return error ? error : held_fill(&core->delta->states, e, bytes, n);
 }
 
 uint64_t delta_fresh(const struct core *core)
 {
-	return core->delta ? core->delta->fresh : 0;
+	return core->delta ? core->delta->states.fresh : 0;
 }
 
 /* --- writing: in cases_flush ------------------------------------------------------------------------------------------------- */
 
 static int by_text(const void *a, const void *b)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
+	const struct swept *one = a, *other = b;
+
+	if (one->begin != other->begin)
+		return one->begin < other->begin ? -1 : 1;
+	return strcmp(one->it->ref, other->it->ref);
 }
 
-/* A list of what is dirty now, of its own: entries come and go while it is worked off. */
+/* The first eight bytes of a reference, to be compared as one number: as strcmp would. */
+static uint64_t beginning(const char *ref)
+{
+	uint64_t begin = 0;
+
+	for (int i = 0; i < 8; i++) {
+		begin = begin << 8 | (uint8_t)*ref;
+		ref += *ref != '\0';
+	}
+	return begin;
+}
+
 static int sweep_begin(struct core *core)
 {
 	struct delta *d = core->delta;
-	size_t size = 0, n = 0;
-	char *name;
+	struct swept *sweep = malloc((d->states.dirty + 1) * sizeof *sweep);
+	size_t n = 0, place = 0;
 
-	for (size_t i = 0; i < BUCKETS; i++)
-		for (const struct entry *e = d->buckets[i]; e; e = e->next)
-			size += strlen(e->ref) + 1;
-	free(d->sweep);
-	free(d->names);
-	d->sweep = malloc((d->n + 1) * sizeof *d->sweep);
-	d->names = name = malloc(size + 1);
-	d->sweep_n = d->at = d->at_committed = 0;
-	if (!d->sweep || !d->names)
+	if (!sweep)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < BUCKETS; i++)
-		for (const struct entry *e = d->buckets[i]; e; e = e->next) {
-			size_t length = strlen(e->ref) + 1;
-
-			memcpy(name, e->ref, length);
-			d->sweep[n++] = name;
-			name += length;
-		}
-	qsort(d->sweep, n, sizeof *d->sweep, by_text);
+	for (struct held *it = held_next(&d->states, &place, NULL); it; it = held_next(&d->states, &place, it))
+		if (!it->clean)
+			sweep[n++] = (struct swept){ beginning(it->ref), it };
+	qsort(sweep, n, sizeof *sweep, by_text);
+	for (size_t i = 0; i < n; i++)
+		sweep[i].it->sweep = (uint32_t)i + 1;
+	free(d->sweep); /* what an unfinished one had left is dirty still, and so in this one */
+	d->sweep = sweep;
 	d->sweep_n = n;
+	d->at = d->at_committed = 0;
 	d->from = core->committed;
 	return OK;
 }
 
-static int write_one(struct core *core, const char *ref)
+static int write_one(struct core *core, struct held *e)
 {
-	struct entry *e = *place_of(core->delta, ref);
-	struct loaded *it = case_touched(core, ref);
+	struct loaded *it = e ? case_touched(core, e->ref) : NULL;
 	Reentry__CaseState *state = NULL;
 	int error = OK;
 
 	if (it && it->dirty && it->packed) {
 		it->written = true;
-		return case_store(core, ref, it->packed, it->packed_n);
+		return case_store(core, e->ref, it->packed, it->packed_n);
 	}
 	if (!e || (it && it->erased))
-		return OK; /* written already, or erased */
+		return OK; /* erased */
 	if (!e->bytes)
-		error = delta_read(core, &core->txn, ref, &core->arena, &state);
+		error = delta_read(core, &core->txn, e->ref, &core->arena, &state);
 	if (error == ERR_ERASED)
 		return OK;
 	if (error == ERR_CORRUPT)
-		return case_store_damaged(core, ref);
-	return error ? error : case_store(core, ref, e->bytes, e->n);
+		return case_store_damaged(core, e->ref);
+	return error ? error : case_store(core, e->ref, e->bytes, e->n);
 }
 
 /* Writes a slice of the sweep, or everything. Called when the turn's own states are packed. */
@@ -243,13 +195,13 @@ int delta_flush(struct core *core, bool all)
 		return OK;
 	if (d->at > d->at_committed || d->ends)
 		return OK; /* this turn has written already, for whoever reads the table itself */
-	d->all = all || d->bytes > BYTES_MAX;
-	if (d->all || (d->at == d->sweep_n && d->n && core->committed - d->applied > core->behind_max))
+	d->all = all || d->states.dirty_bytes > BYTES_MAX;
+	if (d->all || (d->at == d->sweep_n && d->states.dirty && core->committed - d->applied > core->behind_max))
 		error = sweep_begin(core);
 	if (d->all)
 		quota = d->sweep_n;
 	for (; d->at < d->sweep_n && quota && !error; quota--)
-		error = write_one(core, d->sweep[d->at++]);
+		error = write_one(core, d->sweep[d->at++].it);
 	d->ends = d->at == d->sweep_n && d->at_committed < d->sweep_n;
 	if (d->all && !d->sweep_n)
 		d->ends = d->applied != (d->from = core->committed);
@@ -264,37 +216,46 @@ bool delta_applied(const struct core *core, uint64_t *ret_applied)
 	return d && d->ends;
 }
 
-/* The turn is on disk: what it changed is remembered, what it wrote is forgotten. */
+static int keep_touched(struct delta *d, const struct loaded *it)
+{
+	struct held *e = held_make(&d->states, it->ref);
+	int error = e ? held_fill(&d->states, e, it->packed, it->packed_n) : ERR_NOMEM;
+
+	if (error)
+		return error;
+	held_set_clean(&d->states, e, it->written);
+	if (it->fresh && !it->written)
+		held_set_fresh(&d->states, e);
+	return OK;
+}
+
+/* The turn is on disk: what it changed is remembered, what it wrote is clean. */
 int delta_commit(struct core *core)
 {
 	struct delta *d = core->delta;
+	int error = OK;
 
 	if (!d)
 		return OK;
 	for (; d->at_committed < d->at; d->at_committed++) {
-		struct entry **place = place_of(d, d->sweep[d->at_committed]);
+		struct held *e = d->sweep[d->at_committed].it;
 
-		if (*place)
-			drop(d, place);
+		if (e && !e->bytes)
+			drop(d, e);
+		if (!e || !d->sweep[d->at_committed].it)
+			continue;
+		e->sweep = 0;
+		held_set_clean(&d->states, e, true);
 	}
 	/* After that: a slice may have been written at the turn's begin, before this turn changed a case of it. */
-	for (struct loaded *it = core->cases; it; it = it->next) {
-		struct entry *e;
-
-		if (!it->dirty || !it->packed || it->written)
-			continue;
-		e = make(d, it->ref);
-		if (!e || fill(d, e, it->packed, it->packed_n))
-			return ERR_NOMEM;
-		if (it->fresh && !e->fresh) {
-			e->fresh = true;
-			d->fresh++;
-		}
-	}
+	for (const struct loaded *it = core->cases; it && !error; it = it->next)
+		if (it->dirty && it->packed)
+			error = keep_touched(d, it);
+	held_trim(&d->states);
 	if (d->ends)
 		d->applied = d->from;
 	d->ends = d->all = false;
-	return OK;
+	return error;
 }
 
 void delta_rollback(struct core *core)
@@ -308,27 +269,23 @@ void delta_rollback(struct core *core)
 /* The case is gone (erased): nothing of it stays in memory. */
 void delta_forget(struct core *core, const char *ref)
 {
-	struct entry **place = core->delta ? place_of(core->delta, ref) : NULL;
+	struct held *e = core->delta ? held_find(&core->delta->states, ref) : NULL;
 
-	if (!place || !*place)
-		return;
-	if ((*place)->bytes)
-		crypt_wipe((*place)->bytes, (*place)->n);
-	drop(core->delta, place);
+	if (e)
+		drop(core->delta, e);
 }
 
 /* --- at open ------------------------------------------------------------------------------------------------------------------- */
 
 int delta_stub(struct core *core, const struct behind_case *it)
 {
-	struct delta *d = core->delta;
-	struct entry *e = make(d, it->ref);
+	struct held *e = held_make(&core->delta->states, it->ref);
 
 	if (!e)
 		return ERR_NOMEM;
 	e->last = it->last;
-	d->fresh += it->fresh && !e->fresh;
-	e->fresh |= it->fresh;
+	if (it->fresh)
+		held_set_fresh(&core->delta->states, e);
 	return OK;
 }
 
@@ -381,7 +338,7 @@ int delta_open(struct core *core)
 
 	delta_close(core);
 	core->delta = calloc(1, sizeof *core->delta);
-	if (!core->delta || !(core->delta->buckets = calloc(BUCKETS, sizeof *core->delta->buckets)))
+	if (!core->delta || held_init(&core->delta->states))
 		return ERR_NOMEM;
 	error = db_begin_read(core->db, &txn);
 	if (!error)
@@ -402,15 +359,8 @@ void delta_close(struct core *core)
 
 	if (!d)
 		return;
-	for (size_t i = 0; d->buckets && i < BUCKETS; i++)
-		while (d->buckets[i]) {
-			if (d->buckets[i]->bytes)
-				crypt_wipe(d->buckets[i]->bytes, d->buckets[i]->n);
-			drop(d, &d->buckets[i]);
-		}
-	free(d->buckets);
+	held_release(&d->states);
 	free(d->sweep);
-	free(d->names);
 	free(d);
 	core->delta = NULL;
 }
@@ -419,7 +369,7 @@ int delta_settle(struct core *core)
 {
 	int error;
 
-	if (!core->delta || (!core->delta->n && core->written == core->committed))
+	if (!core->delta || (!core->delta->states.dirty && core->written == core->committed))
 		return OK;
 	core->settle = true;
 	error = core_begin(core, core->recorded_at == MOMENT_NONE ? 0 : core->recorded_at);

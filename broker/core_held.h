@@ -1,0 +1,42 @@
+/* States of cases in memory, packed. One is *dirty* while the cases table is older than it, and *clean* when the table has the same: a clean one only saves reading, opening and looking
+ * up the key again, and is given up when too much is held, the one first that has been clean for longest. core_delta.c decides which is what. */
+#ifndef BROKER_CORE_HELD_H
+#define BROKER_CORE_HELD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HELD_MAX ((size_t)48 << 20)  /* bytes of all; beyond it clean ones go */
+
+struct held {
+	struct held *next;           /* in its bucket */
+	struct held *older, *newer;  /* while clean: by when they became so */
+	uint64_t last;               /* a stub's newest record */
+	uint8_t *bytes;              /* the packed state; NULL: a stub */
+	uint32_t n, room;
+	uint32_t sweep;              /* its place in the sweep that goes on, from 1 on; 0: none */
+	bool clean;
+	bool fresh;                  /* not in the table at all */
+	char ref[];
+};
+
+struct held_states {
+	struct held **buckets;
+	size_t dirty, dirty_bytes, fresh, bytes;
+	struct held *oldest, *newest; /* of the clean ones */
+};
+
+int held_init(struct held_states *states);
+void held_release(struct held_states *states);          /* overwrites what they held */
+struct held *held_find(const struct held_states *states, const char *ref);
+struct held *held_make(struct held_states *states, const char *ref); /* found, or a new stub, which is dirty; NULL without memory */
+int held_fill(struct held_states *states, struct held *it, const uint8_t *bytes, size_t n);
+void held_set_clean(struct held_states *states, struct held *it, bool clean);
+void held_set_fresh(struct held_states *states, struct held *it);
+void held_drop(struct held_states *states, struct held *it); /* and overwrites it */
+void held_trim(struct held_states *states);
+/* Each of them: *place is 0 at the beginning; NULL behind the last. */
+struct held *held_next(const struct held_states *states, size_t *place, const struct held *last);
+
+#endif
