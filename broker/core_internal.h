@@ -112,6 +112,7 @@ struct core {
 	uint16_t *touched; size_t n_touched;
 	const char **touched_ids;
 	struct key_set *key_sets[KEY_SETS]; /* core_keys.c */
+	const struct case_keys *keys_last; char keys_of[65]; /* whose keys were asked for last; empty: nobody's */
 	struct recent *recent;        /* core_recent.c; NULL: nothing is kept */
 	char (*new_keys)[65]; size_t n_new_keys; /* refs whose keys this turn made, to forget on rollback */
 };

@@ -9,10 +9,12 @@
 #define SEALED_SIZE (CLASSES * KEY_SIZE + SEAL_OVERHEAD)
 
 /* Eight places for the keys of the cases whose references fall into it; the oldest one is given up. A case is known by 16 bytes of a keyed hash of its reference: two that share them are as
- * unlikely as a guessed key, and a place takes two thirds of what it would with the reference in it. All zero: free. */
+ * unlikely as a guessed key, and a place takes two thirds of what it would with the reference in it. All zero: free. The tags stand together: each place that is looked at
+ * would be a line of memory to wait for otherwise. */
 struct key_set {
+	uint8_t tags[KEY_WAYS][SHORT_HASH_SIZE];
+	struct case_keys { uint8_t key[CLASSES][KEY_SIZE]; } places[KEY_WAYS];
 	uint8_t oldest;
-	struct case_keys { uint8_t tag[SHORT_HASH_SIZE], key[CLASSES][KEY_SIZE]; } places[KEY_WAYS];
 };
 
 /* A set is made when it is first met: a core of few cases has few pages to hold, and to wipe. NULL: no memory. */
@@ -29,26 +31,32 @@ static struct key_set *set_of(struct core *core, const char *ref, uint8_t tag[SH
 	return *set;
 }
 
-static struct case_keys *find(struct key_set *set, const uint8_t tag[SHORT_HASH_SIZE])
+/* KEY_WAYS: none. */
+static size_t find(const struct key_set *set, const uint8_t tag[SHORT_HASH_SIZE])
 {
-	for (size_t i = 0; i < KEY_WAYS; i++)
-		if (memcmp(set->places[i].tag, tag, SHORT_HASH_SIZE) == 0)
-			return &set->places[i];
-	return NULL;
+	size_t i = 0;
+
+	while (i < KEY_WAYS && memcmp(set->tags[i], tag, SHORT_HASH_SIZE) != 0)
+		i++;
+	return i;
 }
 
 static void forget(struct core *core, const char *ref)
 {
 	uint8_t tag[SHORT_HASH_SIZE];
 	struct key_set *set = set_of(core, ref, tag);
-	struct case_keys *place = set ? find(set, tag) : NULL;
+	const size_t at = set ? find(set, tag) : KEY_WAYS;
 
-	if (place)
-		crypt_wipe(place, sizeof *place);
+	core->keys_of[0] = '\0';
+	if (at == KEY_WAYS)
+		return;
+	crypt_wipe(set->tags[at], sizeof set->tags[at]);
+	crypt_wipe(&set->places[at], sizeof set->places[at]);
 }
 
 void keys_forget(struct core *core)
 {
+	core->keys_of[0] = '\0';
 	for (size_t i = 0; i < KEY_SETS; i++) {
 		if (core->key_sets[i])
 			crypt_wipe(core->key_sets[i], sizeof *core->key_sets[i]);
@@ -106,33 +114,44 @@ static int open_keys(struct core *core, const char *ref, uint8_t key[CLASSES][KE
 	return error;
 }
 
-int keys_get(struct core *core, const char *ref, Reentry__Class__Value class, bool make, const uint8_t **ret_key)
+/* The place of a case's keys, opened or made if they are not there. */
+static int place_of(struct core *core, const char *ref, bool make, const struct case_keys **ret_place)
 {
 	uint8_t tag[SHORT_HASH_SIZE];
-	struct key_set *set;
-	struct case_keys *place;
+	struct key_set *set = set_of(core, ref, tag);
+	size_t at = set ? find(set, tag) : 0;
+	int error = set ? OK : ERR_NOMEM;
+
+	if (set && at == KEY_WAYS) {
+		at = set->oldest++ % KEY_WAYS;
+		core->keys_of[0] = '\0'; /* its place may be this one */
+		memset(set->tags[at], 0, sizeof set->tags[at]);
+		error = open_keys(core, ref, set->places[at].key);
+		if (error == ERR_NOTFOUND)
+			error = make && !core->shadow ? make_keys(core, ref, set->places[at].key) : ERR_ERASED;
+		if (!error)
+			memcpy(set->tags[at], tag, sizeof tag);
+	}
+	if (!error)
+		*ret_place = &set->places[at];
+	return error;
+}
+
+int keys_get(struct core *core, const char *ref, Reentry__Class__Value class, bool make, const uint8_t **ret_key)
+{
 	int error = OK;
 
 	if (!core->keys)
 		return ERR_DENIED;
-	if (class < REENTRY__CLASS__VALUE__A || class > REENTRY__CLASS__VALUE__D || strlen(ref) >= sizeof *core->new_keys)
+	if (class < REENTRY__CLASS__VALUE__A || class > REENTRY__CLASS__VALUE__D || strlen(ref) >= sizeof core->keys_of)
 		return ERR_CORRUPT;
-	set = set_of(core, ref, tag);
-	if (!set)
-		return ERR_NOMEM;
-	place = find(set, tag);
-	if (!place) {
-		place = &set->places[set->oldest++ % KEY_WAYS];
-		memset(place->tag, 0, sizeof place->tag);
-		error = open_keys(core, ref, place->key);
-		if (error == ERR_NOTFOUND)
-			error = make && !core->shadow ? make_keys(core, ref, place->key) : ERR_ERASED;
-		if (!error)
-			memcpy(place->tag, tag, sizeof tag);
+	if (strcmp(core->keys_of, ref) != 0 || !*ref) {
+		error = place_of(core, ref, make, &core->keys_last);
+		if (error)
+			return error;
+		memcpy(core->keys_of, ref, strlen(ref) + 1);
 	}
-	if (error)
-		return error;
-	*ret_key = place->key[class - REENTRY__CLASS__VALUE__A];
+	*ret_key = core->keys_last->key[class - REENTRY__CLASS__VALUE__A];
 	return OK;
 }
 
