@@ -174,6 +174,8 @@ int core_timeline(struct core *core, const char *subject, const struct agency *a
 			error = OK;
 			continue;
 		}
+		if (!error && route == &own && rules_minimal_role(asking->role))
+			delivery->municipality = NULL; /* it said all that is in it, but where the person goes */
 		place = error ? NULL : ARENA_PUSH(arena, items, n);
 		if (place)
 			*place = delivery;

@@ -1,5 +1,6 @@
 /* reentry accept-epoch: the administrator of an agency accepts that the broker's log goes on without its end. */
 #include "cli/cli.h"
+#include "lib/epoch.h"
 
 #include <string.h>
 
@@ -40,6 +41,8 @@ int accept_epoch_main(struct cli *cli, int argc, char **argv)
 		return status;
 	buf_init(&record);
 	status = read_record(cli, argv[first], &record);
+	if (status == DONE && record.n >= EPOCH_NOTE_MAX)
+		status = complain(cli, FAILED, "%s: is no record of a new epoch; ask the broker's operator for the file", argv[first]);
 	if (status == DONE) {
 		request_begin(&request, "accept-epoch");
 		request_text(&request, "note", (const char *)record.bytes);

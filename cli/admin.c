@@ -102,7 +102,7 @@ static int broker_socket(struct cli *cli, char *path, size_t room)
 	if (cli->config == NULL)
 		return misuse(cli, "which broker? name its configuration: reentry -c FILE admin …");
 	if (broker_config_load(cli->config, &config, &err) != OK)
-		return complain(cli, FAILED, "%s", err.text);
+		return complain(cli, FAILED, "%s%s", err.text, strstr(err.text, ": agent: is not known here") != NULL ? "; this is an agent's configuration: name the broker's" : "");
 	int n = snprintf(path, room, "%s", config->file.broker.control);
 	broker_config_free(config);
 	return n > 0 && (size_t)n < room ? DONE : complain(cli, FAILED, "broker.control: the path is too long");

@@ -69,6 +69,6 @@ int need_agent(struct cli *cli)
 	}
 	arena_release(&arena);
 	if (r != OK)
-		return complain(cli, FAILED, "%s", err.text);
+		return complain(cli, FAILED, "%s%s", err.text, strstr(err.text, ": broker: is not known here") != NULL ? "; this is a broker's configuration: name the agent's" : "");
 	return cli->control != NULL && cli->agency != NULL ? DONE : complain(cli, FAILED, "out of memory");
 }

@@ -43,7 +43,7 @@ static int tell(const struct cli *cli, const char *path, const char *who, const 
 	case ERR_NOTFOUND:
 		return complain(cli, FAILED, "nobody listens at %s: start the %s first", path, who);
 	case ERR_DENIED:
-		return complain(cli, FAILED, "%s may not be used by you: ask for the rights of the %s's user", path, who);
+		return complain(cli, FAILED, "%s may not be used by you: ask to be a member of the %s's control_group", path, who);
 	case ERR_AGAIN:
 		return complain(cli, FAILED, "the %s does not answer: look at its log", who);
 	case ERR_CLOSED:

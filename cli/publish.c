@@ -81,7 +81,9 @@ static bool on_receipt(struct cli *cli, void *context, const char *line, size_t 
 	outcome->accepted += !refused && !queued;
 	if (refused)
 		(void)snprintf(outcome->reason, sizeof outcome->reason, "%s%s%s", code != NULL ? code : "", detail != NULL ? ": " : "", detail != NULL ? detail : ""); /* cut to fit */
-	if (cli->json)
+	if (cli->json && outcome->file && n > 0) /* the spool numbers its receipts in the same way */
+		printf("%.*s,\"line\":%zu}\n", (int)n - 1, line, outcome->numbers[outcome->answered]);
+	else if (cli->json)
 		(void)print_line(cli, NULL, line, n); /* found at the end, when stdout is flushed */
 	else if (!refused || outcome->file)
 		show_receipt(cli, outcome, &receipt);
@@ -170,7 +172,7 @@ static int refuse_line(struct cli *cli, struct batch *batch, size_t line_number,
 	batch->outcome->refused++;
 	(void)snprintf(batch->outcome->reason, sizeof batch->outcome->reason, "%s: %s", code, detail); /* cut to fit */
 	if (cli->json)
-		printf("{\"id\":\"\",\"result\":\"refused\",\"code\":\"%s\",\"detail\":\"line %zu: %s\"}\n", code, line_number, detail);
+		printf("{\"result\":\"refused\",\"code\":\"%s\",\"detail\":\"%s\",\"line\":%zu}\n", code, detail, line_number);
 	else
 		printf("%s: %s: %s\n", say(cli, T_LINE_WORD, number(cli, (int64_t)line_number), NULL), code, detail);
 	return status;

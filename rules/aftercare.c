@@ -85,7 +85,7 @@ CHECK(check_followup)
 	const Reentry__FollowupDone *done = d->data;
 
 	if (!d->run->state->released)
-		return refuse(d, "invalid-value", "day: nobody has been released on this case");
+		return refuse(d, "invalid-value", "day: nobody is out after a release on this case");
 	for (size_t i = 0; i < d->run->policy->n_followup_days; i++)
 		if (d->run->policy->followup_days[i] == done->day)
 			return 0;

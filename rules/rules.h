@@ -113,6 +113,8 @@ struct shown { Reentry__Event *event; const uint8_t *content; size_t content_n; 
 /* The class C needs that the agency may see at `now` (bits of Route.care). A route that has `consent` set is shown with this, at the moment of delivery: a consent
  * that was withdrawn or has ended since stops what is queued (domain.md 9). */
 uint32_t rules_care(const Reentry__CaseState *state, const struct policy *policy, const char *agency, moment now);
+/* Schools, employers and volunteers: they see the minimum. */
+bool rules_minimal_role(enum role role);
 /* Whether both routes of the record are shown the same, so that it need be made once only; false where that cannot be told beforehand. */
 bool rules_show_alike(const struct rules_record *record, const Reentry__Route *a, enum role role_a, const Reentry__Route *b, enum role role_b);
 int rules_show(const struct rules_record *record, const Reentry__Route *route, enum role role, struct arena *arena, struct shown *ret_shown);

@@ -20,9 +20,14 @@ static bool only(const Reentry__Route *route, uint32_t relations)
 }
 
 /* Schools, employers and volunteers see the minimum: a date, an hour, a place (issue: before, during and after). */
+bool rules_minimal_role(enum role role)
+{
+	return role == ROLE_EDUCATION || role == ROLE_EMPLOYER || role == ROLE_VOLUNTEER;
+}
+
 static bool minimal(const struct view *v)
 {
-	return (v->role == ROLE_EDUCATION || v->role == ROLE_EMPLOYER || v->role == ROLE_VOLUNTEER) && only(v->route, REL_PROVIDER | REL_CANDIDATE);
+	return rules_minimal_role(v->role) && only(v->route, REL_PROVIDER | REL_CANDIDATE);
 }
 
 /* What passes to them, by payload; a field that is not listed does not. Repeated fields become empty. */

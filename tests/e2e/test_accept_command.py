@@ -55,6 +55,8 @@ def test_a_refusal_names_what_would_be_right(land):
     assert "was not given up" in again and again.count("\n") == 1
     bad = prison.cli("publish", "--file", "-", code=1, input="{}\nnot json\n").stdout
     assert re.search(r"line 2: refused: malformed: column 3: not JSON", bad), bad
+    lines = prison.json("publish", "--file", "-", code=1, input='\n{}\nnot json\n' + "x" * 2000000 + "\n")
+    assert [(l["line"], l["code"]) for l in lines] == [(2, "malformed"), (3, "malformed"), (4, "too-large")]
     assert "geweigerd" in prison.cli("--lang", "nl", "receipts").stdout and "aangenomen #" in prison.cli("--lang", "nl", "receipts").stdout
 
 
@@ -141,3 +143,16 @@ def test_an_agent_without_its_key_is_told_what_to_do(land, programs):
     assert done.returncode == 0 and "the configuration is good" in done.stderr and "reentry keygen" in done.stderr and done.stderr.count("\n") == 1
     done = programs("reentry-agent", "-c", town.config)
     assert done.returncode == 1 and "reentry keygen" in done.stderr
+
+
+def test_the_other_configuration_is_named(land, programs):
+    town = land("gm0344").start()
+    done = programs("reentry", "-c", land.country.config, "inbox")
+    assert done.returncode == 1 and "name the agent's" in done.stderr and done.stderr.count("\n") == 1
+    done = programs("reentry", "-c", town.config, "admin", "status")
+    assert done.returncode == 1 and "name the broker's" in done.stderr and done.stderr.count("\n") == 1
+    long = os.path.join(land.country.folder, "long")
+    with open(long, "w", encoding="utf-8") as f:
+        f.write("x" * 9000)
+    done = town.cli("accept-epoch", long, code=1)
+    assert "is no record of a new epoch" in done.stderr and done.stderr.count("\n") == 1

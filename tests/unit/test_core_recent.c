@@ -96,6 +96,22 @@ static void memory_and_log_tell_the_same(void **state)
 	compare_all(place); /* what several receive is kept when it is read from the log, too: the same again */
 }
 
+/* What an employer said itself comes back to it as said: with nothing of the case beside it. */
+static void a_timeline_of_an_employer_tells_no_destination(void **state)
+{
+	struct core_place *place = *state;
+	Reentry__Delivery **items;
+	size_t n;
+
+	with_employer(place);
+	place_case(place, "C-1");
+	handover(place, "H-2", "work-a", "WORK");
+	assert_int_equal(core_timeline(place->core, "C-1", policy_agency(&place->config->policy, "work-a"), 100, &place->arena, &items, &n), OK);
+	assert_true(n >= 3); /* the offer, its own answer, the snapshot */
+	for (size_t i = 0; i < n; i++)
+		assert_null(items[i]->municipality);
+}
+
 static void what_was_rolled_back_is_not_delivered(void **state)
 {
 	struct core_place *place = *state;
@@ -229,7 +245,7 @@ static void what_fell_out_is_read_from_the_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(memory_and_log_tell_the_same), TEST(what_was_rolled_back_is_not_delivered), TEST(what_is_not_committed_is_not_there),
+		TEST(memory_and_log_tell_the_same), TEST(a_timeline_of_an_employer_tells_no_destination), TEST(what_was_rolled_back_is_not_delivered), TEST(what_is_not_committed_is_not_there),
 		TEST(the_end_of_a_consent_counts_at_once), TEST(what_a_lost_relation_drops_is_not_delivered), TEST(an_erasure_leaves_nothing_in_memory),
 		TEST(another_policy_shows_it_its_own_way), TEST(what_fell_out_is_read_from_the_log),
 	};
