@@ -89,7 +89,13 @@ static int order_of(const struct behind_node *node, const struct db_value *key)
 	return order != 0 ? order : node->key_n < key->n ? -1 : node->key_n > key->n;
 }
 
-/* The smaller key of the two, memory before the file, what is deleted left out. */
+/* Whether the walk ends before this node, which stands behind where it began. */
+static bool is_beyond(const struct db_cursor *cursor, const struct behind_node *node)
+{
+	return cursor->prefix_n > 0 && (node->key_n < cursor->prefix_n || memcmp(behind_key(node), cursor->prefix, cursor->prefix_n) != 0);
+}
+
+/* The smaller key of the two, memory before the file, what is deleted left out: but not all that is deleted behind the end, which is whole queues of others. */
 static bool choose(struct db_cursor *cursor)
 {
 	while (cursor->node != NULL || cursor->below) {
@@ -108,6 +114,8 @@ static bool choose(struct db_cursor *cursor)
 			cursor->value = (struct db_value){ node->value, node->value_n };
 			return true;
 		}
+		if (is_beyond(cursor, node))
+			break;
 		step(cursor);
 		if (db_unusable(cursor->txn) != OK)
 			break;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -250,12 +251,61 @@ static void its_memory_is_given_back(void **state)
 	db_abort(&m.txn);
 }
 
+/* Thread CPU time of walks over queue 1, which has two pairs, ms. */
+static double walks(struct db *db)
+{
+	struct timespec begin, end;
+	struct db_cursor cursor;
+	struct db_txn txn;
+	uint8_t key[DB_KEY_MAX];
+	size_t seen = 0;
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin); /* cannot fail; so below */
+	for (int i = 0; i < 2000; i++) {
+		assert_int_equal(db_begin_read(db, &txn), OK);
+		DB_FOREACH(&cursor, &txn, BEHIND, key, db_key(key, "h", 1))
+			seen++;
+		db_abort(&txn);
+	}
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+	assert_int_equal(seen, 4000);
+	return (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
+}
+
+/* Queue 1 with two pairs, and behind it `others` that were put and deleted. */
+static double walks_beside(struct db_place *place, uint64_t others)
+{
+	struct model m = { .place = place };
+	struct db_txn txn;
+	uint8_t key[DB_KEY_MAX];
+
+	open_again(&m); /* nothing of what was in memory is left */
+	assert_int_equal(db_begin(place->db, &txn), OK);
+	for (uint64_t i = 0; i < 2; i++)
+		assert_int_equal(db_put_new(&txn, BEHIND, key, db_key(key, "hq", 1, i), "v", 1), OK);
+	for (uint64_t i = 0; i < others; i++)
+		assert_int_equal(db_put_new(&txn, BEHIND, key, db_key(key, "hq", 2, i), "v", 1), OK);
+	for (uint64_t i = 0; i < others; i++)
+		assert_int_equal(db_del(&txn, BEHIND, key, db_key(key, "hq", 2, i)), OK);
+	assert_int_equal(db_commit(&txn), OK);
+	return walks(place->db);
+}
+
+/* 20,000 steps at each end of a walk would be a thousand times as much; the machine may be as busy as it likes. */
+static void a_walk_ends_where_its_keys_end(void **state)
+{
+	const double alone = walks_beside(*state, 0), beside = walks_beside(*state, 20000);
+
+	if (beside > 50 * alone)
+		fail_msg("a walk beside what was deleted takes %.1f ms, without it %.1f ms", beside, alone);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, db_place_make, db_place_remove)
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(it_is_one_table), TEST(a_read_transaction_may_change_it), TEST(appending_goes_into_the_file), TEST(its_memory_is_given_back),
+		TEST(it_is_one_table), TEST(a_read_transaction_may_change_it), TEST(appending_goes_into_the_file), TEST(its_memory_is_given_back), TEST(a_walk_ends_where_its_keys_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
