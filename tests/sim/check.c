@@ -127,7 +127,7 @@ static bool others_armed(struct sim *s, const struct m_case *c, const Reentry__C
 			return false;
 		if (is_open(h) && h->urgent && !h->received && h->decide_by > world_now(s) + s->policy->urgent_reminder && !timer_of(state, "urgent-reminder", h->ref))
 			return violated(s, "deadline", "%s %s: no reminder every half hour", c->ref, h->ref);
-		if (is_open(h) && !h->urgent && half_way(s, h) > world_now(s) && !h->moved && !timer_of(state, "offer-reminder", h->ref))
+		if (is_open(h) && !h->urgent && half_way(s, h) > world_now(s) && !h->reminded && !timer_of(state, "offer-reminder", h->ref))
 			return violated(s, "deadline", "%s %s: no reminder half-way", c->ref, h->ref);
 	}
 	for (size_t i = 0; i < c->n_sanctions; i++) {

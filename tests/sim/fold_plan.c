@@ -72,9 +72,17 @@ static void deadline(struct sim *s, const struct m_case *c, struct m_handover *h
 		violated(s, "decide-by", "offer at %llu: urgent %d, should be %d", (unsigned long long)r->position, (int)r->record->urgent, h->urgent);
 }
 
+/* 6.3 asks "another agency": who has just said no, or nothing, is passed over. */
+static void pass_over(struct m_handover *h)
+{
+	while (h->n_then && h->then[0] == h->to)
+		memmove(h->then, h->then + 1, --h->n_then * sizeof *h->then);
+}
+
 /* The broker's own offers follow a decline or an expiry, to the next of `then`. */
 static void from_then(struct sim *s, struct m_case *c, struct m_handover *h, const struct seen *r, const Reentry__HandoverOffered *o)
 {
+	pass_over(h);
 	if (c->expect_next != (int)(h - c->handovers) || !h->n_then || agency_of(s, o->to) != h->then[0] || o->n_then != h->n_then - 1)
 		violated(s, "then", "offer at %llu does not follow from the list", (unsigned long long)r->position);
 	c->expect_next = -1;
@@ -115,7 +123,7 @@ FOLD(fold_offered)
 		violated(s, "handover-step", "offer at %llu of a handover that has a provider", (unsigned long long)r->position);
 	terms(s, h, o);
 	h->offer++;
-	h->moved = h->resumed = false;
+	h->reminded = h->resumed = false;
 	h->state = STATE(OFFERED);
 	h->offered_at = r->at;
 	h->position = r->position;
@@ -183,6 +191,7 @@ FOLD(fold_step)
 	if (strcmp(step->type, "handover.delivered") == 0 && h->state == STATE(OFFERED))
 		h->state = STATE(DELIVERED);
 	if (strcmp(step->type, "handover.unplaced") == 0) {
+		pass_over(h);
 		if (c->expect_next != (int)(h - c->handovers) || h->n_then)
 			violated(s, "then", "unplaced at %llu, but somebody is left to ask", (unsigned long long)r->position);
 		c->expect_next = -1;
@@ -241,6 +250,6 @@ FOLD(fold_reminder)
 	} else if (h->urgent && reminder->decide_by->ms > h->decide_by) {
 		violated(s, "decide-by", "an urgent offer got more time at %llu", (unsigned long long)r->position);
 	}
-	h->moved = true; /* or reminded half-way: from here on only whether a reminder is armed for the right moment */
+	h->reminded = reminder->decide_by->ms == h->decide_by; /* half-way; a new deadline has a half-way of its own */
 	h->decide_by = reminder->decide_by->ms;
 }

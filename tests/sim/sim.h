@@ -58,7 +58,7 @@ struct m_handover {
 	char ref[16];
 	int to, offerer, need, state, held;
 	unsigned offer;
-	bool provider, has_start, urgent, received, unplaced, has_explicit, moved, resumed;   /* resumed: by the last release */
+	bool provider, has_start, urgent, received, unplaced, has_explicit, reminded, resumed;   /* resumed: by the last release */
 	civil_date start, report_from;                  /* from when a report of its start is awaited */
 	moment offered_at, decide_by, explicit_by, urgent_at;
 	uint64_t position;                              /* of the current offer */
