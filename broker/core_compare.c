@@ -45,25 +45,40 @@ static int find_in(struct core *live, struct core *again, struct db_txn *txn, in
 	return db_get(txn, table, mapped, key->n, ret_value);
 }
 
+static int same_state(const Reentry__CaseState *state, const ProtobufCBinaryData *want, struct arena *arena, bool *ret_same)
+{
+	uint8_t *bytes;
+	size_t n;
+	int error = pb_pack(state, arena, &bytes, &n);
+
+	*ret_same = !error && n == want->len && memcmp(bytes, want->data, n) == 0;
+	return error;
+}
+
+/* What is held in memory, and what is in the table where that is not older. */
 static int same_case(struct core *live, struct db_txn *a, struct core *again, struct db_txn *b, const char *ref, struct arena *arena, bool *ret_same)
 {
-	Reentry__CaseState *x = NULL, *y = NULL;
-	uint8_t *x_bytes, *y_bytes;
-	size_t x_n, y_n;
-	int error = case_read(live, a, ref, arena, &x);
+	Reentry__CaseState *held = NULL, *stored = NULL, *rebuilt = NULL;
+	ProtobufCBinaryData want;
+	int error = case_read(live, a, ref, arena, &held);
 
 	*ret_same = false;
 	if (error == ERR_NOTFOUND || error == ERR_ERASED)
 		return OK;
 	if (!error)
-		error = case_read(again, b, ref, arena, &y);
+		error = case_read(again, b, ref, arena, &rebuilt);
 	if (!error)
-		error = pb_pack(x, arena, &x_bytes, &x_n);
+		error = pb_pack(rebuilt, arena, &want.data, &want.len);
 	if (!error)
-		error = pb_pack(y, arena, &y_bytes, &y_n);
-	if (!error)
-		*ret_same = x_n == y_n && memcmp(x_bytes, y_bytes, x_n) == 0;
-	return error;
+		error = same_state(held, &want, arena, ret_same);
+	if (error || !*ret_same || delta_is_newer(live, ref))
+		return error;
+	error = case_stored(live, a, ref, arena, &stored);
+	if (error == ERR_NOTFOUND || error == ERR_ERASED) {
+		*ret_same = false;
+		return OK;
+	}
+	return error ? error : same_state(stored, &want, arena, ret_same);
 }
 
 /* A state that is in the log and not yet in the live table is folded by whoever asks for it (core_delta.c): the rebuilt table is walked, and of the live one what is in it besides. */

@@ -17,6 +17,7 @@
 
 #define SWEEP_PER_RECORD 4                 /* states written for each record of a turn, and … */
 #define SWEEP_LEAST 32                     /* … with each turn */
+#define AHEAD 8                            /* a state is on its way from memory while so many before it are written */
 #define BYTES_MAX ((size_t)128 << 20)      /* of dirty states; beyond it all are written at once */
 
 /* First what can be compared without looking at the case. */
@@ -113,6 +114,13 @@ int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct ar
 	return error ? error : held_fill(&core->delta->states, e, bytes, n);
 }
 
+bool delta_is_newer(const struct core *core, const char *ref)
+{
+	const struct held *e = core->delta ? held_find(&core->delta->states, ref) : NULL;
+
+	return e && !e->clean;
+}
+
 uint64_t delta_fresh(const struct core *core)
 {
 	return core->delta ? core->delta->states.fresh : 0;
@@ -200,8 +208,11 @@ int delta_flush(struct core *core, bool all)
 		error = sweep_begin(core);
 	if (d->all)
 		quota = d->sweep_n;
-	for (; d->at < d->sweep_n && quota && !error; quota--)
+	for (; d->at < d->sweep_n && quota && !error; quota--) {
+		if (d->at + AHEAD < d->sweep_n && d->sweep[d->at + AHEAD].it)
+			__builtin_prefetch(d->sweep[d->at + AHEAD].it);
 		error = write_one(core, d->sweep[d->at++].it);
+	}
 	d->ends = d->at == d->sweep_n && d->at_committed < d->sweep_n;
 	if (d->all && !d->sweep_n)
 		d->ends = d->applied != (d->from = core->committed);

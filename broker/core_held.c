@@ -7,7 +7,7 @@
 #include "lib/err.h"
 
 #define BUCKETS ((size_t)1 << 17)
-#define SLACK 64                     /* a state mostly grows a little: its memory is kept then */
+#define SLACK 32                     /* a state mostly grows a little: its memory is kept then */
 #define OVERHEAD 32                  /* of two pieces of memory, about */
 
 int held_init(struct held_states *states)

@@ -231,6 +231,7 @@ int delta_commit(struct core *core);
 void delta_rollback(struct core *core);
 void delta_forget(struct core *core, const char *ref);        /* an erased case */
 int delta_settle(struct core *core);                          /* between turns: the table is complete, nothing is held */
+bool delta_is_newer(const struct core *core, const char *ref); /* than the table */
 uint64_t delta_fresh(const struct core *core);                /* cases that the table does not have yet */
 
 /* --- core_epoch.c ---------------------------------------------------------------------------------------------------------------- */
