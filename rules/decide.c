@@ -276,8 +276,8 @@ static void settle_relations(struct rules_run *run)
 		uint32_t had = old ? old->relations : 0;
 		uint32_t gained = after[i].relations & (REL_MUNICIPALITY | REL_DESK | REL_PROVIDER) & ~had;
 
-		if (!gained || (had & (REL_MUNICIPALITY | REL_CUSTODIAN | REL_SUPERVISOR)))
-			continue; /* who was told of everything needs no snapshot */
+		if (!gained || ((had & (REL_MUNICIPALITY | REL_CUSTODIAN | REL_SUPERVISOR)) && !(gained & REL_PROVIDER)))
+			continue; /* who was told of everything needs no snapshot, unless it accepts a handover (6.2): then it has the state that it accepted in one piece */
 		if (!w->existed && !(gained & REL_DESK))
 			continue; /* it heard the event that opened the case */
 		snapshot_emit(run, after[i].agency->id);
