@@ -65,13 +65,19 @@ static struct db_value value_of(const uint8_t *bytes, size_t header_n, size_t bo
 	return (struct db_value){ value, HEADER_AT + header_n + sealed_n };
 }
 
+#define PEEKED 12                    /* fields that a replay looks for, and some more */
+
 static void open_it(const struct db_value *value, const uint8_t *body, size_t body_n, struct arena *arena, int flaws)
 {
 	struct core_record record;
 	struct log_parts parts;
+	struct pb_peek top[PEEKED];
 	int error = log_parse(value, 1, arena, &parts);
 
 	require(error == OK || error == ERR_CORRUPT);
+	(void)pb_peek(body, body_n, PEEKED, top); /* whatever it finds; so below */
+	if (parts.header_bytes)
+		(void)pb_peek(parts.header_bytes, parts.header_n, PEEKED, top);
 	require(error == ERR_CORRUPT || !(flaws & HASH_WRONG));
 	if (error)
 		return;
