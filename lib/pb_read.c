@@ -4,7 +4,8 @@
 #include "lib/pb_field.h"
 
 #define ALIGN ((size_t)16)
-#define TAG_MAX 5
+#define TAG_MAX 5                  /* bytes, as protobuf-c has it; so the next */
+#define LENGTH_MAX 5
 #define PIECE ((size_t)4096)        /* of the arena that is taken at a time */
 
 /* Memory is taken from the arena's end without asking it each time. */
@@ -69,9 +70,10 @@ static inline bool get_varint(struct span *in, uint64_t *ret_value)
 
 static bool get_span(struct span *in, struct span *ret_span)
 {
+	const uint8_t *begin = in->at;
 	uint64_t n;
 
-	if (!get_varint(in, &n) || n > (uint64_t)(in->end - in->at) || n > INT32_MAX)
+	if (!get_varint(in, &n) || in->at - begin > LENGTH_MAX || n > (uint64_t)(in->end - in->at) || n > INT32_MAX)
 		return false;
 	*ret_span = (struct span){ in->at, in->at + n };
 	in->at += n;

@@ -269,6 +269,7 @@ static void other_ways_to_write_a_message(void **state)
 		{ "\x90\x80\x80\x80\x80\x00\x05", 7, false },            /* in six */
 		{ "\x0d\x01\x02\x03\x04", 5, false },                    /* ref as four bytes */
 		{ "\x0a\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 11, false }, /* a length beyond everything */
+		{ "\x0a\x81\x80\x80\x80\x80\x00\x41", 8, false },    /* one in six bytes */
 		{ "\x0a\x02\x41", 3, false },
 		{ "\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, true },  /* a truth of many bits */
 	};
