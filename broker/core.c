@@ -17,9 +17,8 @@ _Static_assert(sizeof core_tables / sizeof *core_tables == T_COUNT + 1, "a name 
 
 static int open_keys(const struct core_options *options, bool read_only, struct core *core, struct err *err)
 {
-	static const char *const read_tables[] = { "keys", NULL }; /* one that was made before there were others is read too */
 	struct db_options keys = { .size_max = options->volatile_store ? options->size_max : KEYS_SIZE_MAX, .volatile_store = options->volatile_store, .read_only = read_only,
-		.tables = read_only ? read_tables : key_tables };
+		.tables = key_tables, .needed = 1 /* one that was made before there were others is read too */ };
 	char dir[4096];
 
 	if (snprintf(dir, sizeof dir, "%s", options->keys_dir ? options->keys_dir : options->dir) >= (int)sizeof dir - 8)

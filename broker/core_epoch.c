@@ -228,6 +228,16 @@ static int open_kept(struct core *core, const char *ref, const struct db_value *
 	return error;
 }
 
+int erased_check(struct core *core, const struct db_value *key, const struct db_value *value)
+{
+	Reentry__ErasedCase *kept;
+	char ref[DB_KEY_MAX + 1];
+
+	memcpy(ref, key->bytes, key->n);
+	ref[key->n] = 0;
+	return open_kept(core, ref, value, &kept);
+}
+
 /* In the turn. ret_n: how many there were. */
 static int erase_again(struct core *core, size_t *ret_n)
 {

@@ -239,6 +239,7 @@ int epoch_load(struct core *core);                            /* at open */
 void epoch_release(struct core *core);
 int epoch_project(struct core *core, const char *note);       /* what an EPOCH record does, live and in a rebuild */
 int erased_keep(struct core *core, struct db_txn *txn, const char *ref); /* in the transaction of the key environment that deletes its keys */
+int erased_check(struct core *core, const struct db_value *key, const struct db_value *value); /* whether it opens */
 
 /* --- core_forget.c ---------------------------------------------------------------------------------------------------------------- */
 struct erasure { uint64_t ordered, confirmed, executed; };    /* positions; 0: not yet */

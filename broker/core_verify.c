@@ -366,6 +366,10 @@ static int check_keys(struct verify *v)
 		if (keys_get(v->core, ref, REENTRY__CLASS__VALUE__A, false, &key))
 			fault(v, "the key of case %s cannot be opened", ref);
 	}
+	if (db_has(v->core->keys, K_ERASED))
+		DB_FOREACH(&cursor, &txn, K_ERASED, NULL, 0)
+			if (erased_check(v->core, &cursor.key, &cursor.value))
+				fault(v, "what is kept of the erasure of case %.*s cannot be opened", (int)cursor.key.n, (const char *)cursor.key.bytes);
 	error = error ? error : txn.error;
 	db_abort(&txn);
 	return error;
@@ -386,12 +390,12 @@ static int check_structure(struct verify *v, struct err *err)
 	const struct core_options *core = &v->options->core;
 	char keys[4096];
 	struct db_check check;
-	int error = db_check_folder(core->dir, on_structure, v, &check, err);
+	int error = db_check_folder(core->dir, core_tables, on_structure, v, &check, err);
 
 	if (error || !core->master_key)
 		return error;
 	(void)snprintf(keys, sizeof keys, "%s%s", core->keys_dir ? core->keys_dir : core->dir, core->keys_dir ? "" : "-keys"); /* db_open refuses what does not fit */
-	error = db_check_folder(keys, on_structure, v, &check, err);
+	error = db_check_folder(keys, key_tables, on_structure, v, &check, err);
 	return error == ERR_NOTFOUND ? OK : error;
 }
 

@@ -23,13 +23,15 @@ struct db_options {
 	size_t reserve;             /* ordinary writes fail with ERR_FULL while fewer bytes than this are free in map or file system */
 	bool read_only;
 	bool volatile_store;        /* rehearsal: no sync */
-	/* read_only: several may read, none while one writes; needs no right to write in the folder; all tables must be there; size_max 0 takes the store's own */
+	/* read_only: several may read, none while one writes; needs no right to write in the folder; all tables must be there, or as many of the first as `needed` says; size_max 0 takes the store's own */
+	size_t needed;              /* read_only: 0 means all; db_has tells of the others */
 	const char *const *tables;  /* NULL-terminated names; opened (and made) at db_open; the index is the table number */
 	uint32_t behind;            /* write-behind tables, a bit for each (see below) */
 };
 /* Opens (making the folder 0700 if missing). Refuses: network file systems (NFS, CIFS, FUSE, 9p: fstatfs), a folder that another process has open (lock file beside it, F_OFD_SETLK),
  * a map that is damaged, cut short, or gone where one was (ERR_CORRUPT). Messages say what to do. ERR_BUSY, ERR_DENIED, ERR_IO, ERR_INVALID, ERR_NOMEM, ERR_FULL. */
 int db_open(const char *dir, const struct db_options *options, struct db **ret_db, struct err *err);
+bool db_has(const struct db *db, int table); /* false: a table that is not needed is not there; do not read it */
 void db_close(struct db *db);       /* takes; every transaction must have ended; NULL is allowed */
 /* Closes as a kill -9 would: nothing is flushed that was not committed. For rehearsal and crash tests. Ends a running write transaction (its later calls return ERR_CLOSED). */
 void db_abandon(struct db *db);

@@ -39,6 +39,7 @@ struct check {
 	const uint8_t *file; size_t size;
 	uint32_t page_size;
 	uint64_t last_page, txn;
+	const char *const *names;    /* of tables that there may be; NULL: any */
 	uint8_t *seen;               /* a byte a page: 1 used, 2 free */
 	db_check_fault *fault; void *context; size_t faults;
 	struct db_check result;
@@ -213,6 +214,15 @@ static void check_free(struct walk *w, uint64_t number, const struct found *foun
 	}
 }
 
+static bool known(const struct check *c, const char *name)
+{
+	size_t i = 0;
+
+	while (c->names && c->names[i] && strcmp(c->names[i], name) != 0)
+		i++;
+	return !c->names || c->names[i];
+}
+
 static void check_table(struct walk *w, uint64_t number, const struct found *found)
 {
 	size_t size = (size_t)found->node.lo | (size_t)found->node.hi << 16;
@@ -226,6 +236,8 @@ static void check_table(struct walk *w, uint64_t number, const struct found *fou
 	memcpy(&head, found->at + found->node.key_n, sizeof head);
 	memcpy(name, found->at, found->node.key_n);
 	name[found->node.key_n] = 0;
+	if (!known(w->check, name))
+		tell(w->check, "%s: page %" PRIu64 ": there is no table of the name %s", w->name, number, name);
 	check_tree(w->check, name, &head, false, false);
 }
 
@@ -444,9 +456,9 @@ static int check_locked(const char *dir, struct check *c, struct err *err)
 	return error ? err_set(err, error, "out of memory") : OK;
 }
 
-int db_check_folder(const char *dir, db_check_fault *fault, void *context, struct db_check *ret_check, struct err *err)
+int db_check_folder(const char *dir, const char *const *tables, db_check_fault *fault, void *context, struct db_check *ret_check, struct err *err)
 {
-	struct check c = { .fault = fault, .context = context };
+	struct check c = { .names = tables, .fault = fault, .context = context };
 	struct db_folder folder;
 	int error = db_folder_open(&folder, dir, true, err);
 

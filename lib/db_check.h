@@ -12,7 +12,7 @@ struct db_check { uint64_t pages, free_pages, pairs; };   /* used and free ones,
 typedef void db_check_fault(void *context, const char *text);
 #define DB_CHECK_FAULTS_MAX 50
 
-/* OK, whatever was found. ERR_BUSY (somebody writes there), ERR_NOTFOUND, ERR_CORRUPT (the file is gone or empty), ERR_IO, ERR_NOMEM …: could not be looked through. */
-int db_check_folder(const char *dir, db_check_fault *fault, void *context, struct db_check *ret_check, struct err *err);
+/* tables: names that tables may have, NULL-terminated; NULL: any. OK, whatever was found. ERR_BUSY (somebody writes there), ERR_NOTFOUND, ERR_CORRUPT (the file is gone or empty), ERR_IO, ERR_NOMEM …: could not be looked through. */
+int db_check_folder(const char *dir, const char *const *tables, db_check_fault *fault, void *context, struct db_check *ret_check, struct err *err);
 
 #endif

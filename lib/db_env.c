@@ -259,13 +259,24 @@ static int open_tables(struct db *db)
 
 	if (rc != 0)
 		return rc;
-	for (size_t i = 0; i < db->n_tables && rc == 0; i++)
+	for (size_t i = 0; i < db->n_tables && rc == 0; i++) {
 		rc = mdb_dbi_open(txn, db->names[i], db->read_only ? 0 : MDB_CREATE, &db->tables[i]);
+		if (rc == MDB_NOTFOUND && i >= db->needed) {
+			while (db->n_tables > i)
+				free(db->names[--db->n_tables]);
+			rc = 0;
+		}
+	}
 	if (rc != 0)
 		mdb_txn_abort(txn);
 	else
 		rc = mdb_txn_commit(txn); /* also keeps the handles that a read transaction opened */
 	return rc == MDB_NOTFOUND ? MDB_INCOMPATIBLE : rc;
+}
+
+bool db_has(const struct db *db, int table)
+{
+	return (size_t)table < db->n_tables;
 }
 
 static int open_part(const struct db *db, MDB_env **ret_env)
@@ -363,6 +374,7 @@ static int copy_options(struct db *db, const struct db_options *options, struct 
 			return err_set(err, ERR_NOMEM, "no memory");
 		db->n_tables = i + 1;
 	}
+	db->needed = options->read_only && options->needed ? options->needed : db->n_tables;
 	if (db->behind_tables != 0 && (db->behind = behind_new(db->n_tables)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory");
 	return OK;

@@ -10,7 +10,7 @@ struct db {
 	struct MDB_env *env;        /* NULL after a db_rewrite that could not open what it had made */
 	unsigned tables[DB_TABLES_MAX]; /* MDB_dbi */
 	char *names[DB_TABLES_MAX]; /* owned */
-	size_t n_tables, size_max, reserve, page_size;
+	size_t n_tables, needed, size_max, reserve, page_size;
 	struct db_folder folder;
 	struct db_txn *writer;      /* the running write transaction */
 	struct behind *behind;      /* what write-behind tables have in memory; NULL: there are none */

@@ -159,11 +159,42 @@ static void a_flipped_bit_of_the_keys_is_found_or_harmless(void **state)
 	flip_all(place, place->keys);
 }
 
+/* Nothing points to the table then, and whoever opens the store would take it for one that never had it. */
+static void a_table_whose_name_is_damaged_is_found(void **state)
+{
+	struct core_place *place = *state;
+	size_t found = 0;
+	struct count count;
+	struct buf file;
+	char path[120];
+	int fd;
+
+	fill(place);
+	(void)snprintf(path, sizeof path, "%s/data.mdb", place->keys); /* dir is shorter */
+	buf_init(&file);
+	assert_int_equal(buf_read_file(&file, path, (size_t)64 << 20), OK);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (size_t at = 0; at + 6 < file.n; at++)
+		if (memcmp(file.bytes + at, "erased", 6) == 0) {
+			assert_int_equal(pwrite(fd, "eraser", 6, (off_t)at), 6);
+			if (verify(place, &count).faults) {
+				assert_non_null(strstr(count.last, "no table of the name eraser"));
+				found++;
+			}
+			assert_int_equal(pwrite(fd, "erased", 6, (off_t)at), 6);
+		}
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(found, 1); /* elsewhere it stands in pages that are free */
+	buf_release(&file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_flipped_bit_of_the_log_is_found_or_harmless, core_place_make, core_place_remove),
 		cmocka_unit_test_setup_teardown(a_flipped_bit_of_the_keys_is_found_or_harmless, core_place_make, core_place_remove),
+		cmocka_unit_test_setup_teardown(a_table_whose_name_is_damaged_is_found, core_place_make, core_place_remove),
 	};
 
 	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10); /* LMDB's megabytes, new for each flip, come zeroed from the kernel: half the time */

@@ -29,7 +29,7 @@ static struct db_check look(struct db_place *place)
 	struct db_check check;
 
 	told[0] = 0;
-	if (db_check_folder(place->dir, on_fault, NULL, &check, &place->err))
+	if (db_check_folder(place->dir, NULL, on_fault, NULL, &check, &place->err))
 		fail_msg("%s", place->err.text);
 	return check;
 }
@@ -202,7 +202,7 @@ static void what_is_no_store_is_told(void **state)
 	char path[120];
 	FILE *file;
 
-	assert_int_equal(db_check_folder("/nonexistent", on_fault, NULL, &check, &place->err), ERR_NOTFOUND);
+	assert_int_equal(db_check_folder("/nonexistent", NULL, on_fault, NULL, &check, &place->err), ERR_NOTFOUND);
 	open_store(place);
 	close_store(place);
 	(void)snprintf(path, sizeof path, "%s/data.mdb", place->dir); /* dir is shorter */
