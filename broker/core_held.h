@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HELD_MAX ((size_t)48 << 20)  /* bytes of all; beyond it clean ones go */
+#define HELD_MAX ((size_t)64 << 20)  /* bytes of all; beyond it clean ones go */
 
 struct held {
 	struct held *next;           /* in its bucket */
