@@ -143,6 +143,8 @@ struct log_parts { const Reentry__Header *header; const uint8_t *leaf, *header_b
 int log_take(const struct db_value *value, struct log_parts *ret_parts);
 /* The same, its header unpacked and its place checked. */
 int log_parse(const struct db_value *value, uint64_t position, struct arena *arena, struct log_parts *ret_parts);
+struct log_sealed { const uint8_t *bytes; size_t n; const uint8_t *header; size_t header_n; }; /* as stored; authenticated with its header */
+int log_unseal(const uint8_t key[KEY_SIZE], const struct log_sealed *it, struct arena *arena, const uint8_t **ret_body, size_t *ret_n); /* ERR_CORRUPT */
 /* Opens the body, and unpacks it. ERR_ERASED: header filled, body NULL. */
 int log_open(struct core *core, const struct log_parts *parts, struct arena *arena, struct core_record *ret_record);
 /* The key that a record's body is sealed under. Borrowed as in keys_get. */

@@ -123,26 +123,34 @@ static int unpack_body(struct arena *arena, struct core_record *record)
 	return error;
 }
 
+int log_unseal(const uint8_t key[KEY_SIZE], const struct log_sealed *it, struct arena *arena, const uint8_t **ret_body, size_t *ret_n)
+{
+	uint8_t *body;
+
+	if (it->n < SEAL_OVERHEAD)
+		return ERR_CORRUPT;
+	body = arena_room(arena, it->n - SEAL_OVERHEAD);
+	if (!body)
+		return ERR_NOMEM;
+	if (crypt_open(key, it->bytes, it->n, it->header, it->header_n, body))
+		return ERR_CORRUPT;
+	*ret_body = body;
+	*ret_n = it->n - SEAL_OVERHEAD;
+	return OK;
+}
+
 int log_open(struct core *core, const struct log_parts *parts, struct arena *arena, struct core_record *ret_record)
 {
-	const uint8_t *key = NULL;
-	uint8_t *body;
+	const struct log_sealed sealed = { parts->sealed, parts->sealed_n, parts->header_bytes, parts->header_n };
+	const uint8_t *key = NULL, *body = NULL;
 	int error = log_key(core, parts->header, false, &key);
 
 	memset(ret_record, 0, sizeof *ret_record);
 	ret_record->header = parts->header;
-	if (error)
-		return error;
-	if (parts->sealed_n < SEAL_OVERHEAD)
-		return ERR_CORRUPT;
-	body = arena_alloc(arena, parts->sealed_n - SEAL_OVERHEAD);
-	if (!body)
-		return ERR_NOMEM;
-	if (crypt_open(key, parts->sealed, parts->sealed_n, parts->header_bytes, parts->header_n, body))
-		return ERR_CORRUPT;
+	if (!error)
+		error = log_unseal(key, &sealed, arena, &body, &ret_record->body_n);
 	ret_record->body = body;
-	ret_record->body_n = parts->sealed_n - SEAL_OVERHEAD;
-	return unpack_body(arena, ret_record);
+	return error ? error : unpack_body(arena, ret_record);
 }
 
 int log_take(const struct db_value *value, struct log_parts *ret_parts)

@@ -78,20 +78,9 @@ static int find_key(struct reading *reading, const struct reading_record *record
 
 int reading_body(struct reading *reading, const struct reading_record *record, struct arena *arena, const uint8_t **ret_body, size_t *ret_n)
 {
+	const struct log_sealed sealed = { record->sealed, record->sealed_n, record->header_bytes, record->header_n };
 	const uint8_t *key = NULL;
-	uint8_t *body;
 	int error = find_key(reading, record, &key);
 
-	if (error)
-		return error;
-	if (record->sealed_n < SEAL_OVERHEAD)
-		return ERR_CORRUPT;
-	body = arena_room(arena, record->sealed_n - SEAL_OVERHEAD);
-	if (!body)
-		return ERR_NOMEM;
-	if (crypt_open(key, record->sealed, record->sealed_n, record->header_bytes, record->header_n, body))
-		return ERR_CORRUPT;
-	*ret_body = body;
-	*ret_n = record->sealed_n - SEAL_OVERHEAD;
-	return OK;
+	return error ? error : log_unseal(key, &sealed, arena, ret_body, ret_n);
 }
