@@ -80,9 +80,11 @@ int case_load(struct core *core, const char *ref, struct loaded **ret_case)
 	it->fresh = !it->state;
 	if (it->state) {
 		it->due = rules_next_due(it->state);
-		error = relations_of(it->state, core->policy, &core->arena, &it->related, &it->n_related);
+		error = relations_again(&it->relations, it->state, core->policy, &core->arena);
 		if (error)
 			return error;
+		it->related = it->relations.list;
+		it->n_related = it->relations.n;
 	}
 	it->next_in_bucket = *bucket;
 	*bucket = it;
@@ -125,12 +127,14 @@ int related_put(struct core *core, const char *agency, const char *ref, uint32_t
 }
 
 /* Both lists are sorted by id: what changed between them is written. */
-static int flush_related(struct core *core, const struct loaded *it)
+static int flush_related(struct core *core, struct loaded *it)
 {
-	struct related *now = NULL;
-	size_t n = 0, i = 0, k = 0;
-	int error = relations_of(it->state, core->policy, &core->arena, &now, &n);
+	int error = relations_again(&it->relations, it->state, core->policy, &core->arena);
+	const struct related *now = it->relations.list;
+	size_t n = it->relations.n, i = 0, k = 0;
 
+	if (!error && now == it->related && n == it->n_related)
+		return OK;
 	while (!error && (i < it->n_related || k < n)) {
 		int order = i == it->n_related ? 1 : k == n ? -1 : strcmp(it->related[i].agency->id, now[k].agency->id);
 

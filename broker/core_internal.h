@@ -56,6 +56,7 @@ struct loaded {
 	uint8_t *packed; size_t packed_n; /* at the end of the turn */
 	moment due;                   /* as the due table has it; MOMENT_NONE */
 	struct related *related; size_t n_related; /* as the related table has it */
+	struct relations relations;   /* as the state is */
 };
 
 /* Nodes of a tier of the tree that this turn has completed, in order. */

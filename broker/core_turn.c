@@ -56,10 +56,10 @@ static int record_append(struct core *core, const struct rules_record *record, s
 	return error;
 }
 
-static void run_begin(struct core *core, struct rules_run *run, const struct loaded *it)
+static void run_begin(struct core *core, struct rules_run *run, struct loaded *it)
 {
 	*run = (struct rules_run){
-		.policy = core->policy, .arena = &core->arena, .now = core->now, .position = core->last + 1, .subject = it->ref, .state = it->state,
+		.policy = core->policy, .arena = &core->arena, .now = core->now, .position = core->last + 1, .subject = it->ref, .state = it->state, .relations = &it->relations,
 	};
 }
 

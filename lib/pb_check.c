@@ -41,11 +41,11 @@ static const char *text_problem(const char *text)
 	const uint8_t *at = (const uint8_t *)text, *end = at + strlen(text);
 	size_t characters = 0;
 	while (at < end && characters <= TEXT_MAX) {
-		if (end - at >= 8 && pb_plain8(at)) {
-			at += 8;
-			characters += 8;
-			continue;
-		}
+		const size_t plain = pb_plain(at, (size_t)(end - at));
+		at += plain;
+		characters += plain;
+		if (at == end)
+			break;
 		characters += (*at & 0xc0) != 0x80;
 		bool c0 = *at < 0x20 && *at != '\t' && *at != '\n';
 		if (c0 || *at == 0x7f || (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0))

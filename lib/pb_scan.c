@@ -89,11 +89,7 @@ static bool fits(ProtobufCType type, uint64_t value)
 
 static const char *text_problem(struct input text)
 {
-	while (text.at < text.end) {
-		if (text.end - text.at >= 8 && pb_plain8(text.at)) {
-			text.at += 8;
-			continue;
-		}
+	while ((text.at += pb_plain(text.at, (size_t)(text.end - text.at))) < text.end) {
 		if (*text.at == 0)
 			return "a NUL character in text";
 		size_t size = *text.at < 0x80 ? 1 : pb_utf8_size(text.at, (size_t)(text.end - text.at));

@@ -23,6 +23,16 @@ int refuse(struct decision *d, const char *code, const char *format, ...)
 	return -1;
 }
 
+int relations_now(struct rules_run *run, struct related **ret_related, size_t *ret_n)
+{
+	struct relations *known = run->relations ? run->relations : &run->working->relations;
+
+	run->error = relations_again(known, run->state, run->policy, run->arena);
+	*ret_related = known->list;
+	*ret_n = known->n;
+	return run->error;
+}
+
 /* --- form ---------------------------------------------------------------------------------------------------------- */
 
 static int form_ref(const char *name, const char *value, bool needed, struct err *err)
@@ -55,7 +65,7 @@ int rules_form(struct rules_input *input, struct arena *arena, struct err *err)
 		return err_set(err, ERR_INVALID, "op: must be NEW, SUPERSEDE, CANCEL or RETRACT");
 	if (event->has_priority && event->priority != URGENT && event->priority != REENTRY__PRIORITY__VALUE__NORMAL)
 		return err_set(err, ERR_INVALID, "priority: must be NORMAL or URGENT");
-	row = catalogue_find(event->type);
+	input->row = row = catalogue_find(event->type);
 	input->data = NULL;
 	if (!row)
 		return OK;
@@ -263,7 +273,7 @@ static void settle_relations(struct rules_run *run)
 	size_t n_after = 0;
 	Reentry__Nothing nothing = REENTRY__NOTHING__INIT;
 
-	if (run->error || (run->error = relations_of(run->state, run->policy, run->arena, &after, &n_after)))
+	if (run->error || relations_now(run, &after, &n_after))
 		return;
 	for (size_t i = 0; i < w->n_before; i++) {
 		const struct agency *agency = w->before[i].agency;
@@ -308,7 +318,7 @@ int decide_begin(struct rules_run *run)
 	run->n_records = 0;
 	run->error = OK;
 	run->working->existed = run->state != NULL;
-	return run->error = relations_of(run->state, run->policy, run->arena, &run->working->before, &run->working->n_before);
+	return relations_now(run, &run->working->before, &run->working->n_before);
 }
 
 static int check_relation(struct decision *d)
@@ -337,7 +347,8 @@ static int check_required(struct decision *d)
 		bool key = at[0] == '!';
 		char name[64];
 
-		snprintf(name, sizeof name, "%.*s", (int)(n - key), at + key);
+		memcpy(name, at + key, n - key); /* a test holds the catalogue's names to the room for them */
+		name[n - key] = '\0';
 		if ((key || !only_key) && pb_has(d->data, name) != 1)
 			return refuse(d, "invalid-value", "%s: is required for %s", name, d->row->name);
 		at += n;
@@ -351,12 +362,13 @@ static int check_references(struct decision *d)
 {
 	static const char *const names[] = { "handover", "booking", "other" };
 
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(d->row->payload, names[i]);
-		const char *value = f && f->type == PROTOBUF_C_TYPE_STRING ? *(char *const *)((const char *)d->data + f->offset) : NULL;
+	for (unsigned k = 0; k < d->row->payload->n_fields; k++) {
+		const ProtobufCFieldDescriptor *f = &d->row->payload->fields[k];
+		const char *value = f->type == PROTOBUF_C_TYPE_STRING && f->label == PROTOBUF_C_LABEL_OPTIONAL ? *(char *const *)((const char *)d->data + f->offset) : NULL;
 
-		if (value && !ref_is_valid(value))
-			return refuse(d, "invalid-value", "%s: must be 1-64 of [A-Za-z0-9._-]", names[i]);
+		for (size_t i = 0; value && i < sizeof names / sizeof *names; i++)
+			if (same(f->name, names[i]) && !ref_is_valid(value))
+				return refuse(d, "invalid-value", "%s: must be 1-64 of [A-Za-z0-9._-]", names[i]);
 	}
 	return 0;
 }
@@ -378,7 +390,7 @@ static int check(struct decision *d, uint32_t *ret_version, bool *ret_stale)
 {
 	const char *source = d->input->event->source;
 
-	d->row = catalogue_find(d->input->event->type);
+	d->row = d->input->row ? d->input->row : catalogue_find(d->input->event->type);
 	d->data = d->input->data;
 	d->op = d->input->event->has_op ? d->input->event->op : OP(NEW);
 	if (!d->row || !d->data)

@@ -94,13 +94,12 @@ static bool closes_after_release(const struct rules_run *run, const struct facts
 
 void gaps_settle(struct rules_run *run)
 {
-	need codes[] = { NEED(IDENTITY), NEED(HOUSING), NEED(INCOME), NEED(WORK), NEED(DEBT), NEED(INSURANCE), NEED(FAMILY), NEED(NETWORK), NEED(EDUCATION), NEED(CARE) };
-	size_t n = sizeof codes / sizeof *codes;
+	/* by name */
+	static const need codes[] = { NEED(CARE), NEED(DEBT), NEED(EDUCATION), NEED(FAMILY), NEED(HOUSING), NEED(IDENTITY), NEED(INCOME), NEED(INSURANCE), NEED(NETWORK), NEED(WORK) };
 
 	if (run->state->closed)
 		return;
-	needs_sort(codes, &n);
-	for (size_t i = 0; i < n && !run->error; i++) {
+	for (size_t i = 0; i < sizeof codes / sizeof *codes && !run->error; i++) {
 		struct facts f = facts_of(run->state, codes[i]);
 		const Reentry__Gap *told = told_gap(run->state, codes[i]);
 		Reentry__Gap gap;

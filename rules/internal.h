@@ -145,6 +145,7 @@ void settle(struct rules_run *run);
 struct working {
 	const Reentry__Timer *fired[32]; size_t n_fired;   /* to be used up by the next record */
 	struct related *before; size_t n_before;           /* relations when the decision began */
+	struct relations relations;                        /* where the caller has no place for them */
 	bool opened;                                       /* the case was opened by this decision */
 	bool existed;
 	const char *cause;                                 /* event id */
@@ -155,6 +156,8 @@ struct working {
 	ProtobufCBinaryData other;                         /* the other case, packed, for the next record */
 };
 struct working *working(struct rules_run *run);
+/* Relations as the state is now; borrowed. The error is the run's too. */
+int relations_now(struct rules_run *run, struct related **ret_related, size_t *ret_n);
 
 /* --- evolve (evolve.c) -------------------------------------------------------------------------------------------------------- */
 /* Applies one event record to the state, up to the routes; then the part that depends on them. */

@@ -89,6 +89,31 @@ static int related_add(struct arena *arena, struct related **list, size_t *n, co
 	return OK;
 }
 
+/* What a state names and gives a relation by it: an agency, or the code of a municipality. bit 0: none at present. */
+struct naming { const char *name; uint32_t bit; };
+
+static size_t namings(const state *c)
+{
+	return 3 + 2 * c->n_sanctions + c->n_handovers;
+}
+
+static struct naming naming_at(const state *c, size_t i)
+{
+	const sanction *s;
+	const handover *h;
+
+	if (i < 3)
+		return i == 0 ? (struct naming){ c->custodian, REL_CUSTODIAN } : (struct naming){ i == 1 ? c->origin : c->destination, REL_MUNICIPALITY };
+	i -= 3;
+	if (i < 2 * c->n_sanctions) {
+		s = c->sanctions[i / 2];
+		return i % 2 == 0 ? (struct naming){ s->authority, REL_AUTHORITY } : (struct naming){ s->supervisor, s->running ? REL_SUPERVISOR : 0 };
+	}
+	h = c->handovers[i - 2 * c->n_sanctions];
+	return (struct naming){ h->to, h->provider ? REL_PROVIDER : handover_is_candidate(h) ? REL_CANDIDATE : 0 };
+}
+
+/* Built from what the state names, not by asking each of some hundred agencies. */
 int relations_of(const Reentry__CaseState *c, const struct policy *policy, struct arena *arena, struct related **ret_related, size_t *ret_n)
 {
 	struct related *list = NULL;
@@ -99,29 +124,52 @@ int relations_of(const Reentry__CaseState *c, const struct policy *policy, struc
 	*ret_n = 0;
 	if (!c)
 		return OK;
-	/* Built from what the state names, not by asking each of some hundred agencies. */
-	error |= related_add(arena, &list, &n, policy_agency(policy, c->custodian), REL_CUSTODIAN);
-	error |= related_add(arena, &list, &n, policy_municipality(policy, c->origin), REL_MUNICIPALITY);
-	error |= related_add(arena, &list, &n, policy_municipality(policy, c->destination), REL_MUNICIPALITY);
+	for (size_t i = 0, all = namings(c); i < all; i++) {
+		const struct naming it = naming_at(c, i);
+
+		if (it.bit && it.name)
+			error |= related_add(arena, &list, &n, it.bit == REL_MUNICIPALITY ? policy_municipality(policy, it.name) : policy_agency(policy, it.name), it.bit);
+	}
 	if (needs_desk(c, policy))
 		error |= related_add(arena, &list, &n, policy_desk(policy), REL_DESK);
-	for (size_t i = 0; i < c->n_sanctions; i++) {
-		error |= related_add(arena, &list, &n, policy_agency(policy, c->sanctions[i]->authority), REL_AUTHORITY);
-		if (c->sanctions[i]->running)
-			error |= related_add(arena, &list, &n, policy_agency(policy, c->sanctions[i]->supervisor), REL_SUPERVISOR);
-	}
-	for (size_t i = 0; i < c->n_handovers; i++) {
-		const handover *h = c->handovers[i];
-		uint32_t bit = h->provider ? REL_PROVIDER : handover_is_candidate(h) ? REL_CANDIDATE : 0;
-
-		if (bit)
-			error |= related_add(arena, &list, &n, policy_agency(policy, h->to), bit);
-	}
 	*ret_related = list;
 	for (size_t i = 0; i < n; i++)
 		if (!has_left(c, list[i].agency->id))
 			list[(*ret_n)++] = list[i];
 	return error ? ERR_NOMEM : OK;
+}
+
+/* A text of a state is never written to, and its memory lasts as long as the arena: the same place is the same name. */
+static bool is_still(const struct relations *known, const state *c, const struct policy *policy)
+{
+	if (!known->namings || known->policy != policy || !c || c->n_left || known->n_namings != namings(c))
+		return false;
+	for (size_t i = 0; i < known->n_namings; i++) {
+		const struct naming it = naming_at(c, i);
+
+		if (it.name != known->namings[i].name || it.bit != known->namings[i].bit)
+			return false;
+	}
+	return true;
+}
+
+int relations_again(struct relations *known, const Reentry__CaseState *c, const struct policy *policy, struct arena *arena)
+{
+	struct naming *names;
+	int error;
+
+	if (is_still(known, c, policy))
+		return OK;
+	*known = (struct relations){ .policy = policy };
+	error = relations_of(c, policy, arena, &known->list, &known->n);
+	names = !error && c && !c->n_left ? arena_room(arena, namings(c) * sizeof *names) : NULL;
+	if (!names)
+		return error; /* it is made anew the next time */
+	known->n_namings = namings(c);
+	for (size_t i = 0; i < known->n_namings; i++)
+		names[i] = naming_at(c, i);
+	known->namings = names;
+	return OK;
 }
 
 uint32_t care_access(const state *c, const struct agency *agency, uint32_t relations, moment now, bool *ret_by_consent)

@@ -231,7 +231,7 @@ static int add_special(struct routing *r)
 int routes_fill(struct rules_run *run, struct rules_record *record, const struct type_row *row, const void *data)
 {
 	struct routing r = { .run = run, .record = record, .row = row, .data = data };
-	int error = relations_of(run->state, run->policy, run->arena, &r.after, &r.n_after);
+	int error = relations_now(run, &r.after, &r.n_after);
 
 	r.has_route = arena_alloc(run->arena, (run->policy->n_agencies / 64 + 1) * sizeof *r.has_route);
 	if (error || !r.has_route)

@@ -43,6 +43,7 @@ struct rules_run {
 	Reentry__CaseState *state;            /* NULL: the case does not exist; made in the arena when it is opened */
 	/* Another case that this one names (case.merged); NULL if not needed. See rules_needs_other. */
 	Reentry__CaseState *other;
+	struct relations *relations;          /* of the state, as long as the caller's arena lasts; NULL: the run remembers them for itself */
 
 	/* After a merge or unmerge that took effect: the type to follow with on the other case (rules_follow), and this case's state for it. */
 	const char *follow, *follow_subject;
@@ -68,6 +69,7 @@ struct rules_input {
 	const uint8_t *content; size_t content_n;   /* the bytes that event was unpacked from: stored as they are */
 	moment time;                                /* when the agency logged it */
 	const void *data;                           /* the payload, unpacked by rules_form; NULL for an unknown type */
+	const struct type_row *row;                 /* private to rules/: what rules_form found; NULL: it is looked for again */
 };
 
 /* The first check (domain.md 3.2 "well-formed"), before the caller looks for duplicates: id, type and subject are there, references have their form, op and
@@ -133,6 +135,14 @@ enum relation {
 struct related { const struct agency *agency; uint32_t relations; };
 /* Every agency that has a relation to the case at `now`, sorted by id, each once. state NULL: none. */
 int relations_of(const Reentry__CaseState *state, const struct policy *policy, struct arena *arena, struct related **ret_related, size_t *ret_n);
+/* The same, remembered: made again only when the state names others than it did. Zeroed: nothing is known yet. It lasts as long as the arena that the state and the list are in; a list that was
+ * handed out is not changed any more. */
+struct relations {
+	struct related *list; size_t n;
+	const struct policy *policy;
+	const struct naming *namings; size_t n_namings; /* private to relation.c */
+};
+int relations_again(struct relations *known, const Reentry__CaseState *state, const struct policy *policy, struct arena *arena);
 
 /* --- the case as a page (reentry case C; design.md 4) ---------------------------------------------------------------- */
 

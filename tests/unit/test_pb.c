@@ -506,28 +506,30 @@ static void test_check_text(void **state)
 	wrong(&nothing, "reason: longer than 2000 characters");
 }
 
-/* Text is looked at eight bytes at a time: wherever in those eight something lies, it is seen, and nothing else is. */
+/* Text is looked at sixteen bytes at a time: wherever in those sixteen something lies, it is seen, and nothing else is. */
 static void test_check_text_in_steps(void **state)
 {
 	(void)state;
 	Reentry__Nothing nothing = REENTRY__NOTHING__INIT;
-	char text[40];
-	for (size_t at = 0; at < 24; at++)
+	char text[72];
+	for (size_t at = 0; at < 48; at++)
 		for (unsigned byte = 1; byte < 0x80; byte++) {
 			bool fine = (byte >= 0x20 && byte != 0x7f) || byte == '\t' || byte == '\n';
 			memset(text, at % 2 ? '~' : ' ', sizeof text);
-			text[24 + at % 9] = 0;
+			text[48 + at % 17] = 0;
 			text[at] = (char)byte;
 			nothing.reason = text;
 			assert_int_equal(pb_check(&nothing, NULL), fine ? 0 : ERR_INVALID);
 		}
-	for (size_t at = 0; at < 8; at++)
+	for (size_t at = 0; at < 16; at++)
 		for (unsigned byte = 0; byte < 0x100; byte++)
 			for (unsigned before = 0; before < 0x100; before++) {
-				uint8_t eight[8];
-				memset(eight, (int)before, 8);
-				eight[at] = (uint8_t)byte;
-				assert_int_equal(pb_plain8(eight), byte >= 0x20 && byte < 0x7f && before >= 0x20 && before < 0x7f);
+				bool plain = byte >= 0x20 && byte < 0x7f && before >= 0x20 && before < 0x7f;
+				uint8_t some[31];
+				memset(some, (int)before, sizeof some);
+				some[at] = (uint8_t)byte;
+				assert_int_equal(pb_plain(some, sizeof some), plain ? 16 : 0);
+				assert_int_equal(pb_plain(some, 15), 0); /* not beyond the end */
 			}
 	char longest[TEXT_MAX + 2];
 	memset(longest, 'x', sizeof longest);
@@ -542,9 +544,9 @@ static void test_check_text_in_steps(void **state)
 static void test_scan_text_in_steps(void **state)
 {
 	(void)state;
-	uint8_t bytes[2 + 30] = {0x0a, 30}; /* Nothing.reason */
+	uint8_t bytes[2 + 60] = {0x0a, 60}; /* Nothing.reason */
 	for (size_t at = 2; at < sizeof bytes; at++) {
-		memset(bytes + 2, 'x', 30);
+		memset(bytes + 2, 'x', 60);
 		assert_int_equal(pb_scan(&reentry__nothing__descriptor, bytes, sizeof bytes, NULL), 0);
 		bytes[at] = 0;
 		assert_int_equal(pb_scan(&reentry__nothing__descriptor, bytes, sizeof bytes, NULL), ERR_INVALID);
