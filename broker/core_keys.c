@@ -48,6 +48,7 @@ static void forget(struct core *core, const char *ref)
 	const size_t at = set ? find(set, tag) : KEY_WAYS;
 
 	core->keys_of[0] = '\0';
+	crypt_seal_forget();
 	if (at == KEY_WAYS)
 		return;
 	crypt_wipe(set->tags[at], sizeof set->tags[at]);

@@ -1,4 +1,4 @@
-/* libsodium for everything but SHA-256, which OpenSSL does four to five times faster on this kind of processor (SHA extensions).
+/* libsodium for everything but SHA-256 (and what crypt_seal.c says), which OpenSSL does four to five times faster on this kind of processor (SHA extensions).
  * Of OpenSSL the low-level interface: EVP looks its algorithm up and costs twice as much for the 65 bytes of a tree node; it also allocates and so can fail. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "lib/crypt.h"
@@ -13,38 +13,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/crypt_own.h"
 #include "lib/id.h"
 
-#define NONCE_SIZE crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define TAG_SIZE crypto_aead_xchacha20poly1305_ietf_ABYTES
-_Static_assert(SEAL_OVERHEAD == NONCE_SIZE + TAG_SIZE, "the header promises this size");
 _Static_assert(SIGNATURE_SIZE == crypto_sign_BYTES, "Ed25519");
 _Static_assert(HASH_SIZE == SHA256_DIGEST_LENGTH, "SHA-256");
 
 #define KEY_FILE_TITLE "reentry key 1"
 #define KEY_FILE_MAX 512
 #define PATH_ROOM 4096
-
-/* Nonces are drawn from the kernel many at a time: a system call for each would cost as much as the encryption of the event.
- * They are public, so a pool of them needs no protection, only that none is ever used twice: hence the reset in a forked child. */
-#define NONCE_POOL (64 * NONCE_SIZE)
-static _Thread_local uint8_t nonce_pool[NONCE_POOL];
-static _Thread_local size_t nonce_used = NONCE_POOL;
-
-static void forget_nonces(void)
-{
-	nonce_used = NONCE_POOL;
-}
-
-static void take_nonce(uint8_t nonce[NONCE_SIZE])
-{
-	if (nonce_used == NONCE_POOL) {
-		randombytes_buf(nonce_pool, sizeof nonce_pool);
-		nonce_used = 0;
-	}
-	memcpy(nonce, nonce_pool + nonce_used, NONCE_SIZE);
-	nonce_used += NONCE_SIZE;
-}
 
 static uint8_t short_hash_key[crypto_shorthash_siphashx24_KEYBYTES];
 
@@ -54,7 +31,7 @@ static int fork_guard_error;
 static void guard_fork(void)
 {
 	randombytes_buf(short_hash_key, sizeof short_hash_key); /* once */
-	fork_guard_error = pthread_atfork(NULL, NULL, forget_nonces);
+	fork_guard_error = pthread_atfork(NULL, NULL, crypt_forget_nonces);
 }
 
 int crypt_init(void)
@@ -113,23 +90,7 @@ void crypt_derive(const uint8_t key[KEY_SIZE], const char context[8], uint64_t n
 	(void)crypto_kdf_derive_from_key(ret_key, KEY_SIZE, number, context, key);
 }
 
-/* --- seal and sign --------------------------------------------------------------------------------------------- */
-
-void crypt_seal(const uint8_t key[KEY_SIZE], const void *bytes, size_t n, const void *bound, size_t bound_n, uint8_t *ret_sealed)
-{
-	take_nonce(ret_sealed);
-	/* fails only above 256 GB */
-	(void)crypto_aead_xchacha20poly1305_ietf_encrypt(ret_sealed + NONCE_SIZE, NULL, bytes, n, bound, bound_n, NULL, ret_sealed, key);
-}
-
-int crypt_open(const uint8_t key[KEY_SIZE], const uint8_t *sealed, size_t n, const void *bound, size_t bound_n, uint8_t *ret_bytes)
-{
-	if (n < SEAL_OVERHEAD)
-		return ERR_DENIED;
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt(ret_bytes, NULL, NULL, sealed + NONCE_SIZE, n - NONCE_SIZE, bound, bound_n, sealed, key) != 0)
-		return ERR_DENIED;
-	return OK;
-}
+/* --- sign ------------------------------------------------------------------------------------------------------ */
 
 /* libsodium's secret key is seed and public key behind each other. */
 static void expand_seed(const uint8_t seed[KEY_SIZE], uint8_t public_key[KEY_SIZE], uint8_t secret[crypto_sign_SECRETKEYBYTES])

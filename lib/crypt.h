@@ -1,4 +1,4 @@
-/* Cryptography, all of it: libsodium, and OpenSSL for SHA-256, are included in crypt.c only. */
+/* Cryptography, all of it: libsodium, and OpenSSL for SHA-256 and the bulk of sealing, are included in crypt*.c only. */
 #ifndef LIB_CRYPT_H
 #define LIB_CRYPT_H
 
@@ -31,6 +31,8 @@ void crypt_derive(const uint8_t key[KEY_SIZE], const char context[8], uint64_t n
 void crypt_seal(const uint8_t key[KEY_SIZE], const void *bytes, size_t n, const void *bound, size_t bound_n, uint8_t *ret_sealed);
 /* ERR_DENIED when key, bytes or bound do not match; ret_bytes has n - SEAL_OVERHEAD bytes. */
 int crypt_open(const uint8_t key[KEY_SIZE], const uint8_t *sealed, size_t n, const void *bound, size_t bound_n, uint8_t *ret_bytes);
+/* Nothing of a key that this thread sealed or opened with stays in this library's memory: when a key is destroyed. */
+void crypt_seal_forget(void);
 
 /* Ed25519 (RFC 8032). Secret key: 32-byte seed. */
 void crypt_sign_keypair(uint8_t ret_seed[KEY_SIZE], uint8_t ret_public[KEY_SIZE]);

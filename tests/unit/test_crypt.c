@@ -2,6 +2,7 @@
  * nonces do not repeat, not even across a fork. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -102,6 +103,43 @@ static void a_seal_opens_only_unchanged_and_for_its_key_and_bound(void **state)
 	assert_int_equal(crypt_open(other, sealed, sizeof sealed, bound, sizeof bound, opened), ERR_DENIED);
 	crypt_seal(counting_key, NULL, 0, NULL, 0, sealed);
 	assert_int_equal(crypt_open(counting_key, sealed, SEAL_OVERHEAD, NULL, 0, opened), OK);
+}
+
+#define MANY 600 /* more than a thread seals before it does so by OpenSSL */
+#define SIZES 250
+
+static struct { uint8_t text[SIZES], ours[SIZES + SEAL_OVERHEAD], theirs[SIZES + SEAL_OVERHEAD]; size_t n; bool opened; } swapped;
+
+/* A thread of its own has not sealed anything yet. */
+static void *open_and_seal(void *unused)
+{
+	uint8_t opened[SIZES];
+
+	swapped.opened = crypt_open(counting_key, swapped.ours, swapped.n + SEAL_OVERHEAD, swapped.text, swapped.n / 3, opened) == OK && memcmp(opened, swapped.text, swapped.n) == 0;
+	crypt_seal(counting_key, swapped.text, swapped.n, swapped.text, swapped.n / 3, swapped.theirs);
+	return unused;
+}
+
+static void who_has_sealed_much_does_it_the_same_way(void **state)
+{
+	uint8_t sealed[SEAL_OVERHEAD], opened[SIZES];
+	pthread_t thread;
+
+	for (size_t i = 0; i < MANY; i++)
+		crypt_seal(counting_key, NULL, 0, NULL, 0, sealed);
+	a_seal_is_xchacha20_poly1305(state);
+	a_seal_opens_only_unchanged_and_for_its_key_and_bound(state);
+	for (swapped.n = 0; swapped.n < SIZES; swapped.n++) {
+		swapped.text[swapped.n] = (uint8_t)(swapped.n * 7);
+		crypt_seal(counting_key, swapped.text, swapped.n, swapped.text, swapped.n / 3, swapped.ours);
+		assert_int_equal(pthread_create(&thread, NULL, open_and_seal, NULL), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_true(swapped.opened);
+		assert_int_equal(crypt_open(counting_key, swapped.theirs, swapped.n + SEAL_OVERHEAD, swapped.text, swapped.n / 3, opened), OK);
+		assert_memory_equal(opened, swapped.text, swapped.n);
+	}
+	crypt_seal_forget();
+	a_seal_is_xchacha20_poly1305(state);
 }
 
 #define NONCES 500 /* more than one pool */
@@ -371,6 +409,7 @@ int main(void)
 		cmocka_unit_test(hashes_are_the_published_ones),
 		cmocka_unit_test(a_seal_is_xchacha20_poly1305),
 		cmocka_unit_test(a_seal_opens_only_unchanged_and_for_its_key_and_bound),
+		cmocka_unit_test(who_has_sealed_much_does_it_the_same_way),
 		cmocka_unit_test(no_nonce_comes_twice),
 		cmocka_unit_test(a_forked_child_draws_its_own_nonces),
 		cmocka_unit_test(signatures_are_ed25519),
