@@ -48,7 +48,7 @@ static int format_check(struct core *core, struct err *err)
 	if (!error)
 		error = db_get(&txn, T_META, format_name, sizeof format_name, &value);
 	core->format = !error && value.n == 1 ? *(const uint8_t *)value.bytes : 0;
-	if (!error && core->format != STORE_FORMAT && core->format != 1)
+	if (!error && (core->format < 1 || core->format > STORE_FORMAT))
 		error = err_set(err, ERR_INVALID, "the store is of another format than this program's (%d): use the version that it belongs to, or migrate it", STORE_FORMAT);
 	else if (error == ERR_NOTFOUND && core->last)
 		error = err_set(err, ERR_INVALID, "the store was made by a version before formats were numbered: it cannot be used any more");
@@ -59,8 +59,9 @@ static int format_check(struct core *core, struct err *err)
 static int format_mark(struct core *core)
 {
 	static const uint8_t format = STORE_FORMAT;
+	int error = ids_mark(core);
 
-	return db_put(&core->txn, T_META, format_name, sizeof format_name, &format, 1);
+	return error ? error : db_put(&core->txn, T_META, format_name, sizeof format_name, &format, 1);
 }
 
 static int core_load(struct core *core, struct err *err)
@@ -69,6 +70,8 @@ static int core_load(struct core *core, struct err *err)
 
 	if (!error && (error = format_check(core, err)) == ERR_INVALID)
 		return error;
+	if (!error)
+		error = ids_load(core);
 	if (!error)
 		error = rebuild_resume(core);
 	if (!error)
@@ -115,6 +118,7 @@ static struct core *core_prepare(const struct core_options *options, const struc
 		memcpy(core->master, options->master_key, KEY_SIZE);
 		crypt_derive(core->master, CONTEXT, 1, core->body_key);
 		crypt_derive(core->master, CONTEXT, 2, core->hash_key);
+		crypt_derive(core->master, CONTEXT, 3, core->id_key);
 	}
 	core->behind_max = options->behind_max ? options->behind_max : BEHIND_MAX;
 	core->signs = options->signing_seed != NULL;

@@ -133,7 +133,7 @@ static bool same_value(int table, const struct db_value *key, const struct db_va
 }
 
 /* What says how far something has come is nobody's fold: it shows in what it stands for. */
-static const char *const unfolded[] = { "applied", "backup", "behind", "format", "held", "rebuilding", "written" }; /* format: it was looked at when the store was opened */
+static const char *const unfolded[] = { "applied", "backup", "behind", "format", "hashed", "held", "rebuilding", "written" }; /* format: it was looked at when the store was opened */
 
 static bool not_compared(int table, const struct db_value *key)
 {

@@ -28,7 +28,7 @@ enum { T_LOG, T_TREE, T_META, T_IDS, T_AGENCIES, T_CASES, T_DUE, T_QUEUE, T_RELA
 extern const char *const core_tables[];  /* their names, NULL-terminated */
 enum { K_KEYS, K_ERASED };
 extern const char *const key_tables[];   /* of the key environment: keys; what was erased (core_epoch.c) */
-#define STORE_FORMAT 2            /* of what lies in these tables; format 1 becomes it with its first turn, any other is refused at open */
+#define STORE_FORMAT 3            /* of what lies in these tables; formats 1 and 2 become it with their first turn, any other is refused at open */
 #define BEHIND_TABLES (1u << T_TREE | 1u << T_IDS | 1u << T_QUEUE) /* written behind the log (core_behind.c) */
 
 #define CASE_BUCKETS 2048         /* of the turn's table of touched cases */
@@ -76,7 +76,7 @@ struct core {
 	struct broker_config *past;   /* shadow: the policy that the log was at, when it is not the live one */
 	const struct policy *policy;
 	const char *policy_text;
-	uint8_t master[KEY_SIZE], body_key[KEY_SIZE], hash_key[KEY_SIZE]; /* the latter two derived: records without a case, de-duplication */
+	uint8_t master[KEY_SIZE], body_key[KEY_SIZE], hash_key[KEY_SIZE], id_key[KEY_SIZE]; /* the latter three derived: records without a case; fingerprints; de-duplication */
 	uint8_t signing_seed[KEY_SIZE]; bool signs;
 
 	uint64_t last, epoch;         /* last position appended */
@@ -98,6 +98,7 @@ struct core {
 	bool settle, settles;         /* they are to be written by this turn, and are */
 	struct buf listed; size_t listed_committed; /* cases with records behind `written` */
 	int format;                   /* of the store as it is; 0: it has none yet */
+	uint64_t hashed;              /* ids of records from here on have the hash of format 3 */
 
 	/* the turn */
 	struct arena arena;
@@ -292,9 +293,14 @@ bool recent_find(const struct core *core, uint64_t position, uint16_t number, co
 void recent_rollback(struct core *core); /* before core->last goes back */
 void recent_forget(struct core *core);   /* all of it, overwritten: a key is destroyed, the policy changes, the end */
 
-/* --- core_turn.c -------------------------------------------------------------------------------------------------------------------- */
+/* --- core_ids.c ---------------------------------------------------------------------------------------------------------------------- */
+int ids_load(struct core *core);                              /* at open, when the format is known */
+int ids_mark(struct core *core);                              /* in the turn that makes a store one of this format */
 int ids_put(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t position, Reentry__Outcome__Value outcome);
+/* OK: seen before, same content. ERR_EXISTS: other content. ERR_NOTFOUND: new. */
+int ids_find(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t *ret_position);
 
+/* --- core_turn.c -------------------------------------------------------------------------------------------------------------------- */
 /* OK, or ERR_FULL: what is not marked for the head-room (lib/db.h) must wait. */
 int turn_room(struct core *core);
 

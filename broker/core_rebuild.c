@@ -232,6 +232,8 @@ static int shadow_make(struct core *live, struct core **ret_shadow, struct err *
 	memcpy(core->master, live->master, sizeof core->master);
 	memcpy(core->body_key, live->body_key, sizeof core->body_key);
 	memcpy(core->hash_key, live->hash_key, sizeof core->hash_key);
+	memcpy(core->id_key, live->id_key, sizeof core->id_key);
+	core->hashed = live->hashed;
 	tree_init(&core->tree);
 	nodes_commit(core);
 	arena_init(&core->arena, TURN_ARENA_MAX);

@@ -7,7 +7,6 @@
 #include "lib/pb.h"
 
 #define EVENT REENTRY__RECORD_KIND__VALUE__EVENT
-#define ID_HASH 16
 #define REFUSED_KEPT ((size_t)1024) /* bytes that are kept of what was refused unread */
 
 /* --- recording what the rules decided --------------------------------------------------------------------------------------- */
@@ -129,52 +128,6 @@ static int fire_case(struct core *core, struct loaded *it)
 	run_begin(core, &run, it);
 	error = rules_fire(&run);
 	return error ? error : run_append(core, &run, it);
-}
-
-/* --- de-duplication: for ever, on (publisher, id) ----------------------------------------------------------------------------- */
-
-static size_t ids_key(uint8_t key[DB_KEY_MAX], uint16_t number, const char *id)
-{
-	return db_key(key, "hs", number, id);
-}
-
-/* Value: position (8 bytes), outcome (1), keyed hash of the content as received (16): a bare hash of a guessable date would tell it. */
-int ids_put(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t position, Reentry__Outcome__Value outcome)
-{
-	uint8_t key[DB_KEY_MAX], value[9 + ID_HASH];
-	uint16_t number = 0;
-	int error = agency_number(core, agency, true, &number);
-
-	if (error)
-		return error;
-	for (int i = 0; i < 8; i++)
-		value[i] = (uint8_t)(position >> (56 - 8 * i));
-	value[8] = (uint8_t)outcome;
-	crypt_keyed_hash(core->hash_key, content, n, value + 9, ID_HASH);
-	return db_put(&core->txn, T_IDS, key, ids_key(key, number, id), value, sizeof value);
-}
-
-/* OK: seen before, same content. ERR_EXISTS: other content. ERR_NOTFOUND: new. */
-static int ids_find(struct core *core, const char *agency, const char *id, const uint8_t *content, size_t n, uint64_t *ret_position)
-{
-	uint8_t key[DB_KEY_MAX], hash[ID_HASH];
-	const uint8_t *value;
-	struct db_value found;
-	uint16_t number = 0;
-	int error = agency_number(core, agency, false, &number);
-
-	if (!error)
-		error = db_get(&core->txn, T_IDS, key, ids_key(key, number, id), &found);
-	if (error)
-		return error;
-	if (found.n != 9 + ID_HASH)
-		return ERR_CORRUPT;
-	value = found.bytes;
-	*ret_position = 0;
-	for (int i = 0; i < 8; i++)
-		*ret_position = *ret_position << 8 | value[i];
-	crypt_keyed_hash(core->hash_key, content, n, hash, ID_HASH);
-	return memcmp(hash, value + 9, ID_HASH) == 0 ? OK : ERR_EXISTS;
 }
 
 /* --- publishing ------------------------------------------------------------------------------------------------------------------- */

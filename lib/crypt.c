@@ -77,6 +77,12 @@ void crypt_keyed_hash(const uint8_t key[KEY_SIZE], const void *bytes, size_t n, 
 	(void)crypto_generichash(ret_hash, size, bytes, n, key, KEY_SIZE);
 }
 
+void crypt_tag(const uint8_t key[KEY_SIZE], const void *bytes, size_t n, uint8_t ret_tag[TAG_SIZE])
+{
+	_Static_assert(crypto_shorthash_siphashx24_BYTES == TAG_SIZE && crypto_shorthash_siphashx24_KEYBYTES <= KEY_SIZE, "128 bits");
+	(void)crypto_shorthash_siphashx24(ret_tag, bytes, n, key); /* cannot fail */
+}
+
 void crypt_short_hash(const void *bytes, size_t n, uint8_t ret_hash[SHORT_HASH_SIZE])
 {
 	_Static_assert(crypto_shorthash_siphashx24_BYTES == SHORT_HASH_SIZE, "128 bits");

@@ -12,8 +12,7 @@
 #include "lib/crypt_own.h"
 
 #define NONCE_SIZE crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define TAG_SIZE crypto_aead_xchacha20poly1305_ietf_ABYTES
-_Static_assert(SEAL_OVERHEAD == NONCE_SIZE + TAG_SIZE, "the header promises this size");
+_Static_assert(SEAL_OVERHEAD == NONCE_SIZE + TAG_SIZE && TAG_SIZE == crypto_aead_xchacha20poly1305_ietf_ABYTES, "the header promises this size");
 
 /* --- nonces ---------------------------------------------------------------------------------------------------- */
 

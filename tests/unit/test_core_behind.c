@@ -292,6 +292,7 @@ static void a_store_of_format_1_is_taken_over(void **state)
 	uint8_t name[] = "behind";
 	struct db_cursor cursor;
 
+	place->core->hashed = UINT64_MAX; /* as those before had it */
 	place_case(place, "C-1");
 	(void)publish(place, "one", "OPEN");
 	place->core->settle = true; /* everything in the tables, the case states behind from record 4 on: a store that was killed */
@@ -318,6 +319,40 @@ static void a_store_of_format_1_is_taken_over(void **state)
 	assert_rebuilt(place);
 }
 
+/* Which hash an id has is told by its position, so that what was given to the first program is known to the second, and a rebuild makes the same of it. */
+static void ids_of_format_2_are_known_for_ever(void **state)
+{
+	struct db_options options = { .volatile_store = true, .tables = core_tables };
+	struct core_place *place = *state;
+	struct db *db = NULL;
+	struct db_txn txn;
+	static const uint8_t two = 2;
+
+	place->core->hashed = UINT64_MAX;
+	place_case(place, "C-1");
+	(void)publish(place, "one", "OPEN");
+	kill_it(place);
+	options.size_max = place->size_max;
+	if (db_open(place->dir, &options, &db, &place->err))
+		fail_msg("%s", place->err.text);
+	assert_int_equal(db_begin(db, &txn), OK);
+	assert_int_equal(db_put(&txn, T_META, "format", 7, &two, 1), OK);
+	assert_int_equal(db_commit(&txn), OK);
+	db_close(db);
+	place_open(place); /* what is not in the tables yet is read from the log, and hashed as it was */
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(publish(place, "one", "OPEN").result, DUPLICATE);
+		assert_string_equal(publish(place, "one", "NONE").code, "id-conflict");
+		if (round == 0)
+			assert_int_equal(publish(place, "two", "NONE").result, REENTRY__OUTCOME__VALUE__ACCEPTED);
+		assert_int_equal(publish(place, "two", "NONE").result, DUPLICATE);
+		assert_string_equal(publish(place, "two", "OPEN").code, "id-conflict");
+		assert_int_equal(place->core->format, STORE_FORMAT);
+		place_crash(place);
+	}
+	assert_rebuilt(place);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, core_place_make, core_place_remove)
 
 int main(void)
@@ -326,7 +361,7 @@ int main(void)
 		TEST(an_id_in_memory_is_known_for_ever), TEST(what_a_turn_that_failed_knew_is_forgotten), TEST(a_queue_in_memory_is_what_it_was),
 		TEST(what_a_withdrawn_consent_stopped_stays_stopped), TEST(the_tree_grows_on_over_a_kill),
 		TEST(no_start_without_knowing_what_is_written), TEST(no_start_over_a_damaged_record_that_is_not_written), TEST(a_start_reads_lists_or_the_log),
-		TEST(a_store_of_format_1_is_taken_over),
+		TEST(a_store_of_format_1_is_taken_over), TEST(ids_of_format_2_are_known_for_ever),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,6 +61,11 @@ static void hashes_are_the_published_ones(void **state)
 	assert_hex(hash, 16, "b0d663a45cc44bed1461e6c9eececa29");
 	crypt_keyed_hash(counting_key, "1961-04-12", 10, hash, 32);
 	assert_hex(hash, 32, "f9773298f3e8573d8aaecc8e5d991dc46f79d0e0c5d04d4401ea91f041834ac9");
+	/* vectors_sip128 of the reference implementation */
+	crypt_tag(counting_key, "", 0, hash);
+	assert_hex(hash, TAG_SIZE, "a3817f04ba25a8e66df67214c7550293");
+	crypt_tag(counting_key, "", 1, hash);
+	assert_hex(hash, TAG_SIZE, "da87c1d86b99af44347659119b22fc45");
 	crypt_derive(counting_key, "caseskey", 7, hash);
 	assert_hex(hash, 32, "44dc8939da19389d3b5d7e20e89d2cb682acb8dfc51ced8778efafe8bada61cd");
 }
