@@ -121,9 +121,12 @@ SIM_BIN   := $(if $(SIM_C),$(BUILD)/test/sim)
 CRASH_BIN := $(if $(CRASH_C),$(BUILD)/test/crash)
 FAULTS_BIN := $(if $(FAULTS_C),$(BUILD)/test/faults)
 NETWORK_BIN := $(if $(NETWORK_C),$(BUILD)/test/network)
+# A broker in which tests can plant faults ($REENTRY_FAULT): what knows of them is compiled once more, the rest is the same.
+FAULTY_C  := $(if $(wildcard broker/main.c),$(shell grep -l REENTRY_FAULTS $(LIB_C) $(BROKER_C) /dev/null))
+FAULTY_BIN := $(if $(FAULTY_C),$(BUILD)/test/reentry-broker-faults)
 SHIM_SO   := $(foreach s,$(SHIM_C),$(BUILD)/test/$(notdir $(s:.c=.so)))
 # Everything that the tests of this folder run, apart from the fuzz targets.
-TEST_BIN  := $(UNIT_BIN) $(SIM_BIN) $(CRASH_BIN) $(FAULTS_BIN) $(NETWORK_BIN) $(SHIM_SO)
+TEST_BIN  := $(UNIT_BIN) $(SIM_BIN) $(CRASH_BIN) $(FAULTS_BIN) $(NETWORK_BIN) $(SHIM_SO) $(FAULTY_BIN)
 
 .PHONY: all tests help
 all: $(ARCHIVES) $(PROGRAMS)
@@ -210,6 +213,13 @@ $(BUILD)/test/faults: $(call obj,$(FAULTS_C)) $(AR_SUPPORT) $(ARCHIVES)
 $(BUILD)/test/network: $(call obj,$(NETWORK_C)) $(AR_SUPPORT) $(ARCHIVES)
 	@mkdir -p $(@D); echo '  LD  $@'
 	$(Q)$(link) $(CMOCKA) $(PKG_LIBS)
+$(BUILD)/obj/faults/%.o: %.c $(STAMP) $(GEN_H)
+	@mkdir -p $(@D)
+	@echo '  CC  $< with faults'
+	$(Q)$(CC) $(CFLAGS_ALL) -DREENTRY_FAULTS -MMD -MP -c -o $@ $<
+$(BUILD)/test/reentry-broker-faults: $(call obj,broker/main.c) $(FAULTY_C:%.c=$(BUILD)/obj/faults/%.o) $(AR_BROKER) $(AR_RULES) $(AR_LIB)
+	@mkdir -p $(@D); echo '  LD  $@'
+	$(Q)$(link) $(PKG_LIBS)
 # The same fuzz target twice: with libFuzzer (clang), and with a main of ours that plays its corpus (any compiler).
 $(BUILD)/test/fuzz/%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(AR_SUPPORT) $(ARCHIVES)
 	@mkdir -p $(@D); echo '  LD  $@'
@@ -226,7 +236,7 @@ endef
 $(foreach s,$(SHIM_C),$(eval $(call shim,$(s))))
 
 .SECONDARY:
-DEPFILES := $(patsubst %.o,%.d,$(call obj,$(ALL_C)) $(GEN_O))
+DEPFILES := $(patsubst %.o,%.d,$(call obj,$(ALL_C)) $(GEN_O) $(FAULTY_C:%.c=$(BUILD)/obj/faults/%.o))
 -include $(wildcard $(DEPFILES))
 
 # ---------------------------------------------------------------- targets for people
@@ -294,12 +304,12 @@ bench: all $(BENCH_BIN)
 sim: all $(SIM_BIN)
 	@$(RUN) sim
 
-## make crash N=n         kill -9 at random moments, with a ledger kept outside
-crash: all $(CRASH_BIN) $(SHIM_SO)
+## make crash N=n J=j     kill -9 at random moments, with a ledger kept outside; j countries of 100 kills side by side
+crash: all $(FAULTY_BIN)
 	@$(RUN) crash
 
 ## make faults            the n-th system call fails; full disks; then everything of `make network`
-faults: all $(FAULTS_BIN) $(SHIM_SO)
+faults: all $(FAULTS_BIN) $(SHIM_SO) $(FAULTY_BIN)
 	@$(RUN) faults
 	@N=$(or $(N),all) $(RUN) network
 

@@ -44,8 +44,22 @@ def wait_for(condition, what, seconds=DEADLINE):
         time.sleep(STEP)
 
 
+# Nothing is left when the test itself is killed. A program of its own does it, so that a daemon is started without copying our address space while our threads write to it.
+DIE_WITH_PARENT = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"]
+
+
 def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)    # PR_SET_PDEATHSIG: nothing is left when the test itself is killed
+    """The same for a new process that does more before its program."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)    # PR_SET_PDEATHSIG
+
+
+def remove(folder):
+    """All of it, also when a command that an agent had started writes its line meanwhile."""
+    def gone():
+        shutil.rmtree(folder, ignore_errors=True)
+        return not os.path.exists(folder)
+
+    wait_for(gone, f"{folder} to be gone")
 
 
 class Daemon:
@@ -55,13 +69,14 @@ class Daemon:
         self.country, self.name, self.program, self.config, self.socket = country, name, program, config, socket_path
         self.log = os.path.join(country.folder, f"{name}.log")
         self.environment = {}
-        self.before = die_with_parent        # runs in the new process before the program
+        self.before = None                   # runs in the new process before the program; it must end with us, too
         self.process = None
         self.kills = 0
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([self.program, "-c", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self.before,
+            self.process = subprocess.Popen([*([] if self.before else DIE_WITH_PARENT), self.program, "-c", self.config],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self.before,
                                             env={**os.environ, "REENTRY_LOG": "info", "REENTRY_CLOCK": self.country.clock, **self.environment})
 
     def ended_itself(self):
@@ -139,13 +154,13 @@ class Country:
         self.port = free_port()
         for name in ("keys", "run", "store"):
             os.mkdir(os.path.join(self.folder, name), 0o700)
+        self.spools = tempfile.mkdtemp(dir=os.environ.get("SPOOLS") or self.folder)
+        os.symlink(self.spools, self.path("spool"))
         for name in ["broker", "log", *AGENCIES]:
             self.write_key(name)
         self.broker = Daemon(self, "broker", broker_program or os.path.join(bin_folder, "reentry-broker"), self.write("broker.cfg", self.broker_config()), self.path("run/broker.sock"))
         self.agents = {name: self.agent(name) for name in AGENCIES}
         self.others = []
-        with open(self.path("exec.sh"), "w", encoding="ascii") as f:
-            f.write('event=$(cat) && printf "%s\\n" "$event" >>"$1"\n')
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -201,7 +216,7 @@ class Country:
         if name in SPOOL and not suffix:
             text += f'spool = {{ dir = "spool/{name}"; }};\n'
         if name == EXEC and not suffix:
-            text += f'exec = {{ command = [ "/bin/sh", "{self.path("exec.sh")}", "{self.path("exec.log")}" ]; backoff = "50ms"; attempts = 1000; }};\n'
+            text += f'exec = {{ command = [ "/usr/bin/tee", "-a", "{self.path("exec.log")}" ]; backoff = "50ms"; attempts = 1000; }};\n'
         return Daemon(self, own, os.path.join(self.bin, "reentry-agent"), self.write(own + ".cfg", text), self.path(f"run/{own}.sock"))
 
     def daemons(self):
@@ -219,4 +234,5 @@ class Country:
             if daemon.process is not None:
                 daemon.kill()
         if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove(self.spools)
+            remove(self.folder)

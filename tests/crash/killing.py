@@ -46,7 +46,7 @@ class Run:
         """Until so much more has been answered or has arrived, or that time has passed."""
         ledger = self.ledger
         with ledger.lock:
-            goal = ledger.progress + steps
+            ledger.goal = goal = ledger.progress + steps
             ledger.moved.wait_for(lambda: ledger.progress >= goal, seconds)
 
     def until_moment(self, seconds):

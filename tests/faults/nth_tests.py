@@ -1,13 +1,11 @@
 """The n-th call fails, of the broker and of an agent; and the proof that a broken promise would be seen."""
 import errno
 import os
-import subprocess
 
 from agent_faults import AgentBench
 from broker_faults import BrokerBench
 from nth import ALL_OPS, Injection, Sweep
 
-BUILD_SECONDS = 240
 LEAST = 12               # calls that must have failed in a sample: fewer prove little
 
 
@@ -40,26 +38,16 @@ def agent_nth_call(setting):
     return sweep(setting, AgentBench)
 
 
-def faulty_broker(setting):
-    """The broker of another build, in which faults can be planted; None when it cannot be made."""
-    root, folder = os.path.join(os.path.dirname(__file__), "..", ".."), os.path.join(os.environ["BUILD"], "faults")
-    program = os.path.join(folder, "bin", "reentry-broker")
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "BUILD", "BIN", "T", "N")}
-    done = subprocess.run(["make", "-C", root, f"-j{os.cpu_count() or 1}", f"BUILD={folder}", "CFLAGS=-DREENTRY_FAULTS", program], capture_output=True, text=True, timeout=BUILD_SECONDS, env=environment)
-    if done.returncode:
-        setting.say(done.stdout[-2000:] + done.stderr[-2000:])
-        return None
-    return program
+def faulty_broker():
+    """The broker in which faults can be planted."""
+    return os.path.join(os.environ["BUILD"], "test", "reentry-broker-faults")
 
 
 def found(setting, fault, word):
     """Whether a broker with that fault is found out by this word, when a write or a sync of a publish fails."""
-    program = faulty_broker(setting)
-    if program is None:
-        return False
     folder = os.path.join(setting.folder, fault)
     os.mkdir(folder)
-    bench = BrokerBench(folder, program, fault)
+    bench = BrokerBench(folder, faulty_broker(), fault)
     made = Sweep(bench, lambda text: None)
     try:
         for op, at in [(op, at) for op in ("pwrite", "writev", "sync") for at in (1, 2, 3)]:
