@@ -196,11 +196,18 @@ int case_damaged(struct core *core, const char *ref)
 	return OK;
 }
 
-/* The state goes to the delta, which writes it when it is cheap; a shadow has none. The indexes are written at once: they are what a start relies on. */
+int case_pack(struct core *core, struct loaded *it)
+{
+	return it->packed ? OK : pb_pack(it->state, &core->arena, &it->packed, &it->packed_n);
+}
+
+/* The state goes to the delta, which writes it when it is cheap, and keeps it unpacked if it will soon be asked for again; a shadow has none. The indexes are written at once: they are what
+ * a start relies on. */
 static int flush_case(struct core *core, struct loaded *it)
 {
-	int error = pb_pack(it->state, &core->arena, &it->packed, &it->packed_n);
+	int error = delta_comes_again(core, it) ? OK : case_pack(core, it);
 
+	it->flushed = true;
 	if (!error && !core->delta)
 		error = case_store(core, it->ref, it->packed, it->packed_n);
 	if (!error && core->delta)

@@ -18,6 +18,7 @@
 #define SWEEP_PER_RECORD 4                 /* states written for each record of a turn, and … */
 #define SWEEP_LEAST 32                     /* … with each turn */
 #define AHEAD 8                            /* a state is on its way from memory while so many before it are written */
+#define AGAIN 4096                         /* a state that comes again within so many records is kept unpacked */
 #define BYTES_MAX ((size_t)128 << 20)      /* of dirty states; beyond it all are written at once */
 
 /* First what can be compared without looking at the case. */
@@ -99,6 +100,10 @@ int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct ar
 
 	if (!e)
 		return ERR_NOTFOUND;
+	if (e->unpacked) {
+		*ret_state = pb_image_copy(&e->unpacked->image, arena);
+		return *ret_state ? OK : ERR_NOMEM;
+	}
 	if (e->bytes) {
 		error = pb_unpack_own(&reentry__case_state__descriptor, e->bytes, e->n, arena, &message);
 		*ret_state = message;
@@ -177,13 +182,16 @@ static int write_one(struct core *core, struct held *e)
 	Reentry__CaseState *state = NULL;
 	int error = OK;
 
-	if (it && it->dirty && it->packed) {
+	if (it && it->flushed) {
 		it->written = true;
-		return case_store(core, e->ref, it->packed, it->packed_n);
+		error = case_pack(core, it);
+		return error ? error : case_store(core, e->ref, it->packed, it->packed_n);
 	}
 	if (!e || (it && it->erased))
 		return OK; /* erased */
-	if (!e->bytes)
+	if (e->stale)
+		error = held_pack(&core->delta->states, e, &core->arena);
+	else if (!e->bytes)
 		error = delta_read(core, &core->txn, e->ref, &core->arena, &state);
 	if (error == ERR_ERASED)
 		return OK;
@@ -227,13 +235,27 @@ bool delta_applied(const struct core *core, uint64_t *ret_applied)
 	return d && d->ends;
 }
 
-static int keep_touched(struct delta *d, const struct loaded *it)
+bool delta_comes_again(const struct core *core, const struct loaded *it)
 {
-	struct held *e = held_make(&d->states, it->ref);
-	int error = e ? held_fill(&d->states, e, it->packed, it->packed_n) : ERR_NOMEM;
+	const struct held *e = core->delta ? held_find(&core->delta->states, it->ref) : NULL;
 
+	return e && e->bytes && it->state->last - e->last < AGAIN;
+}
+
+static int keep_touched(struct core *core, struct loaded *it)
+{
+	struct delta *d = core->delta;
+	struct held *e = held_make(&d->states, it->ref);
+	int error = !e ? ERR_NOMEM : it->packed ? ERR_TOOBIG : held_keep(&d->states, e, it->state, &core->arena);
+
+	if (error == ERR_TOOBIG) {
+		error = case_pack(core, it);
+		if (!error)
+			error = held_fill(&d->states, e, it->packed, it->packed_n);
+	}
 	if (error)
 		return error;
+	e->last = it->state->last;
 	held_set_clean(&d->states, e, it->written);
 	if (it->fresh && !it->written)
 		held_set_fresh(&d->states, e);
@@ -259,10 +281,11 @@ int delta_commit(struct core *core)
 		held_set_clean(&d->states, e, true);
 	}
 	/* After that: a slice may have been written at the turn's begin, before this turn changed a case of it. */
-	for (const struct loaded *it = core->cases; it && !error; it = it->next)
-		if (it->dirty && it->packed)
-			error = keep_touched(d, it);
-	held_trim(&d->states);
+	for (struct loaded *it = core->cases; it && !error; it = it->next)
+		if (it->flushed)
+			error = keep_touched(core, it);
+	if (!error)
+		error = held_trim(&d->states, &core->arena);
 	if (d->ends)
 		d->applied = d->from;
 	d->ends = d->all = false;

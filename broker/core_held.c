@@ -5,6 +5,7 @@
 
 #include "lib/crypt.h"
 #include "lib/err.h"
+#include "lib/pb.h"
 
 #define BUCKETS ((size_t)1 << 17)
 #define SLACK 32                     /* a state mostly grows a little: its memory is kept then */
@@ -51,6 +52,91 @@ struct held *held_make(struct held_states *states, const char *ref)
 	return it;
 }
 
+/* --- unpacked --------------------------------------------------------------------------------------------------------- */
+
+static void unlink_unpacked(struct held_states *states, struct unpacked *u)
+{
+	*(u->older ? &u->older->newer : &states->unpacked_oldest) = u->newer;
+	*(u->newer ? &u->newer->older : &states->unpacked_newest) = u->older;
+}
+
+static void link_unpacked(struct held_states *states, struct unpacked *u)
+{
+	u->newer = NULL;
+	u->older = states->unpacked_newest;
+	*(u->older ? &u->older->newer : &states->unpacked_oldest) = u;
+	states->unpacked_newest = u;
+}
+
+static size_t unpacked_size(const struct unpacked *u)
+{
+	return sizeof *u + u->image.room + OVERHEAD / 2;
+}
+
+static void forget_unpacked(struct held_states *states, struct held *it)
+{
+	struct unpacked *u = it->unpacked;
+
+	it->unpacked = NULL;
+	it->stale = false;
+	if (!u)
+		return;
+	unlink_unpacked(states, u);
+	states->bytes -= unpacked_size(u);
+	states->unpacked_bytes -= unpacked_size(u);
+	crypt_wipe(u->image.bytes, u->image.room);
+	free(u);
+}
+
+int held_keep(struct held_states *states, struct held *it, const void *state, struct arena *arena)
+{
+	struct unpacked *u = it->unpacked;
+	uint32_t room;
+
+	if (u && pb_image_fill(&u->image, state)) {
+		unlink_unpacked(states, u);
+		link_unpacked(states, u);
+		it->stale = true;
+		return OK;
+	}
+	forget_unpacked(states, it); /* it was written over */
+	room = pb_image_room(state, arena);
+	if (!room)
+		return ERR_TOOBIG;
+	room = (room + room / 8 + 15) & ~15u; /* it mostly grows a little */
+	u = malloc(sizeof *u + room);
+	if (!u)
+		return ERR_NOMEM;
+	u->of = it;
+	u->image.room = room;
+	(void)pb_image_fill(&u->image, state); /* it was measured */
+	it->unpacked = u;
+	it->stale = true;
+	link_unpacked(states, u);
+	states->bytes += unpacked_size(u);
+	states->unpacked_bytes += unpacked_size(u);
+	return OK;
+}
+
+/* --- packed ----------------------------------------------------------------------------------------------------------- */
+
+static int put_bytes(struct held_states *states, struct held *it, const uint8_t *bytes, size_t n);
+
+int held_pack(struct held_states *states, struct held *it, struct arena *arena)
+{
+	uint8_t *bytes = NULL;
+	size_t n = 0;
+	int error;
+
+	if (!it->stale)
+		return OK;
+	error = pb_pack(pb_image_of(&it->unpacked->image), arena, &bytes, &n);
+	if (!error)
+		error = put_bytes(states, it, bytes, n);
+	it->stale = error != OK;
+	return error;
+}
+
 static void forget_bytes(struct held_states *states, struct held *it)
 {
 	if (it->bytes)
@@ -62,7 +148,7 @@ static void forget_bytes(struct held_states *states, struct held *it)
 	it->n = it->room = 0;
 }
 
-int held_fill(struct held_states *states, struct held *it, const uint8_t *bytes, size_t n)
+static int put_bytes(struct held_states *states, struct held *it, const uint8_t *bytes, size_t n)
 {
 	if (n > it->room || !it->bytes || it->room > 2 * n + SLACK) {
 		uint8_t *fresh = n < UINT32_MAX - SLACK ? malloc(n + SLACK) : NULL;
@@ -78,6 +164,15 @@ int held_fill(struct held_states *states, struct held *it, const uint8_t *bytes,
 	states->dirty_bytes += it->clean ? 0 : n - it->n;
 	it->n = (uint32_t)n;
 	return OK;
+}
+
+int held_fill(struct held_states *states, struct held *it, const uint8_t *bytes, size_t n)
+{
+	int error = put_bytes(states, it, bytes, n);
+
+	if (!error)
+		forget_unpacked(states, it);
+	return error;
 }
 
 static void unlink_clean(struct held_states *states, struct held *it)
@@ -116,6 +211,7 @@ void held_set_fresh(struct held_states *states, struct held *it)
 void held_drop(struct held_states *states, struct held *it)
 {
 	*place_of(states, it->ref) = it->next;
+	forget_unpacked(states, it);
 	forget_bytes(states, it);
 	if (it->clean)
 		unlink_clean(states, it);
@@ -125,10 +221,19 @@ void held_drop(struct held_states *states, struct held *it)
 	free(it);
 }
 
-void held_trim(struct held_states *states)
+int held_trim(struct held_states *states, struct arena *arena)
 {
+	while (states->unpacked_bytes > UNPACKED_MAX) {
+		struct held *it = states->unpacked_oldest->of;
+		int error = held_pack(states, it, arena);
+
+		if (error)
+			return error;
+		forget_unpacked(states, it);
+	}
 	while (states->bytes > HELD_MAX && states->oldest)
 		held_drop(states, states->oldest);
+	return OK;
 }
 
 struct held *held_next(const struct held_states *states, size_t *place, const struct held *last)

@@ -53,7 +53,8 @@ struct loaded {
 	Reentry__CaseState *state;    /* NULL: there is none (yet) */
 	bool erased;                  /* in this turn */
 	bool dirty, fresh, written;   /* fresh: opened by this turn, or since the table was written; written: to the table, by this turn */
-	uint8_t *packed; size_t packed_n; /* at the end of the turn */
+	bool flushed;                 /* its state is the turn's last one */
+	uint8_t *packed; size_t packed_n; /* at the end of the turn, if anybody needs it */
 	moment due;                   /* as the due table has it; MOMENT_NONE */
 	struct related *related; size_t n_related; /* as the related table has it */
 	struct relations relations;   /* as the state is */
@@ -195,6 +196,7 @@ void agencies_rollback(struct core *core);
 /* --- core_case.c ---------------------------------------------------------------------------------------------------------------- */
 int case_load(struct core *core, const char *ref, struct loaded **ret_case);
 int cases_flush(struct core *core);
+int case_pack(struct core *core, struct loaded *it);          /* once; it does not change any more */
 /* The case cannot be read: it is noted, and left alone from now on. ERR_CORRUPT when too many are. */
 int case_damaged(struct core *core, const char *ref);
 bool case_is_damaged(const struct core *core, const char *ref);
@@ -235,6 +237,7 @@ int delta_commit(struct core *core);
 void delta_rollback(struct core *core);
 void delta_forget(struct core *core, const char *ref);        /* an erased case */
 int delta_settle(struct core *core);                          /* between turns: the table is complete, nothing is held */
+bool delta_comes_again(const struct core *core, const struct loaded *it); /* so soon that it is kept unpacked */
 bool delta_is_newer(const struct core *core, const char *ref); /* than the table */
 uint64_t delta_fresh(const struct core *core);                /* cases that the table does not have yet */
 
