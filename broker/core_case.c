@@ -74,7 +74,9 @@ int case_load(struct core *core, const char *ref, struct loaded **ret_case)
 	if (!it || !(it->ref = arena_strdup(&core->arena, ref)))
 		return ERR_NOMEM;
 	it->due = MOMENT_NONE;
-	error = case_read(core, &core->txn, ref, &core->arena, &it->state);
+	error = delta_load(core, it);
+	if (error == ERR_NOTFOUND)
+		error = case_stored(core, &core->txn, ref, &core->arena, &it->state);
 	if (error && error != ERR_NOTFOUND)
 		return error;
 	it->fresh = !it->state;

@@ -89,10 +89,8 @@ static int fold(struct core *core, struct db_txn *txn, const struct held *e, str
 	return error;
 }
 
-/* OK: the state as of the log. ERR_NOTFOUND: the table's is current. */
-int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state)
+static int state_of(struct core *core, struct db_txn *txn, struct held *e, struct arena *arena, Reentry__CaseState **ret_state)
 {
-	struct held *e = core->delta ? held_find(&core->delta->states, ref) : NULL;
 	uint8_t *bytes = NULL;
 	void *message = NULL;
 	size_t n = 0;
@@ -110,13 +108,36 @@ int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct ar
 		return error;
 	}
 	*ret_state = NULL;
-	error = case_stored(core, txn, ref, arena, ret_state);
+	error = case_stored(core, txn, e->ref, arena, ret_state);
 	if (error && error != ERR_NOTFOUND)
 		return error;
 	error = fold(core, txn, e, arena, ret_state);
 	if (!error)
 		error = pb_pack(*ret_state, arena, &bytes, &n);
 	return error ? error : held_fill(&core->delta->states, e, bytes, n);
+}
+
+/* OK: the state as of the log. ERR_NOTFOUND: the table's is current. */
+int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state)
+{
+	return state_of(core, txn, core->delta ? held_find(&core->delta->states, ref) : NULL, arena, ret_state);
+}
+
+/* What is held of a case that a turn has touched. When the turn ends, others have taken its place near the processor: it is not looked up again. */
+static struct held *held_of(struct core *core, struct loaded *it)
+{
+	struct held_states *states = core->delta ? &core->delta->states : NULL;
+
+	if (states && (!it->held || it->held_drops != states->drops)) {
+		it->held = held_find(states, it->ref);
+		it->held_drops = states->drops;
+	}
+	return it->held;
+}
+
+int delta_load(struct core *core, struct loaded *it)
+{
+	return state_of(core, &core->txn, held_of(core, it), &core->arena, &it->state);
 }
 
 bool delta_is_newer(const struct core *core, const char *ref)
@@ -192,7 +213,7 @@ static int write_one(struct core *core, struct held *e)
 	if (e->stale)
 		error = held_pack(&core->delta->states, e, &core->arena);
 	else if (!e->bytes)
-		error = delta_read(core, &core->txn, e->ref, &core->arena, &state);
+		error = state_of(core, &core->txn, e, &core->arena, &state);
 	if (error == ERR_ERASED)
 		return OK;
 	if (error == ERR_CORRUPT)
@@ -235,9 +256,9 @@ bool delta_applied(const struct core *core, uint64_t *ret_applied)
 	return d && d->ends;
 }
 
-bool delta_comes_again(const struct core *core, const struct loaded *it)
+bool delta_comes_again(struct core *core, struct loaded *it)
 {
-	const struct held *e = core->delta ? held_find(&core->delta->states, it->ref) : NULL;
+	const struct held *e = held_of(core, it);
 
 	return e && e->bytes && it->state->last - e->last < AGAIN;
 }
@@ -245,8 +266,11 @@ bool delta_comes_again(const struct core *core, const struct loaded *it)
 static int keep_touched(struct core *core, struct loaded *it)
 {
 	struct delta *d = core->delta;
-	struct held *e = held_make(&d->states, it->ref);
-	int error = !e ? ERR_NOMEM : it->packed ? ERR_TOOBIG : held_keep(&d->states, e, it->state, &core->arena);
+	struct held *e = held_of(core, it);
+	int error;
+
+	e = e ? e : held_make(&d->states, it->ref);
+	error = !e ? ERR_NOMEM : it->packed ? ERR_TOOBIG : held_keep(&d->states, e, it->state, &core->arena);
 
 	if (error == ERR_TOOBIG) {
 		error = case_pack(core, it);

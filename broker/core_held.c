@@ -17,27 +17,34 @@ int held_init(struct held_states *states)
 	return states->buckets ? OK : ERR_NOMEM;
 }
 
-static struct held **place_of(const struct held_states *states, const char *ref)
+static uint32_t hash_of(const char *ref)
 {
 	uint64_t hash = UINT64_C(14695981039346656037);
-	struct held **place;
 
 	for (const char *c = ref; *c; c++)
 		hash = (hash ^ (uint8_t)*c) * UINT64_C(1099511628211);
-	for (place = &states->buckets[(hash ^ hash >> 29) % BUCKETS]; *place; place = &(*place)->next)
-		if (strcmp((*place)->ref, ref) == 0)
-			break;
+	return (uint32_t)(hash ^ hash >> 29);
+}
+
+/* The hash is compared first: a reference stands in another line of memory, which it takes a tenth of a µs to fetch. */
+static struct held **place_of(const struct held_states *states, const char *ref, uint32_t hash)
+{
+	struct held **place = &states->buckets[hash % BUCKETS];
+
+	while (*place && ((*place)->hash != hash || strcmp((*place)->ref, ref) != 0))
+		place = &(*place)->next;
 	return place;
 }
 
 struct held *held_find(const struct held_states *states, const char *ref)
 {
-	return *place_of(states, ref);
+	return *place_of(states, ref, hash_of(ref));
 }
 
 struct held *held_make(struct held_states *states, const char *ref)
 {
-	struct held **place = place_of(states, ref), *it = *place;
+	const uint32_t hash = hash_of(ref);
+	struct held **place = place_of(states, ref, hash), *it = *place;
 	const size_t n = strlen(ref) + 1;
 
 	if (it)
@@ -46,6 +53,7 @@ struct held *held_make(struct held_states *states, const char *ref)
 	if (!it)
 		return NULL;
 	memcpy(it->ref, ref, n);
+	it->hash = hash;
 	*place = it;
 	states->dirty++;
 	states->bytes += sizeof *it + n + OVERHEAD;
@@ -210,7 +218,8 @@ void held_set_fresh(struct held_states *states, struct held *it)
 
 void held_drop(struct held_states *states, struct held *it)
 {
-	*place_of(states, it->ref) = it->next;
+	*place_of(states, it->ref, it->hash) = it->next;
+	states->drops++;
 	forget_unpacked(states, it);
 	forget_bytes(states, it);
 	if (it->clean)

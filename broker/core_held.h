@@ -16,8 +16,9 @@
 struct unpacked { struct held *of; struct unpacked *older, *newer; struct pb_image image; };
 
 struct held {
-	struct held *next;           /* in its bucket */
 	struct held *older, *newer;  /* while clean: by when they became so */
+	struct held *next;           /* in its bucket; from here on stands what a look-up needs */
+	uint32_t hash;
 	uint64_t last;               /* its newest record, when it was last put here */
 	uint8_t *bytes;              /* the packed state; NULL: a stub */
 	struct unpacked *unpacked;   /* NULL: it is not */
@@ -32,6 +33,7 @@ struct held {
 struct held_states {
 	struct held **buckets;
 	size_t dirty, dirty_bytes, fresh, bytes;
+	uint64_t drops;              /* so far: one that was found is there as long as they are the same */
 	struct held *oldest, *newest; /* of the clean ones */
 	size_t unpacked_bytes;
 	struct unpacked *unpacked_oldest, *unpacked_newest;

@@ -53,6 +53,7 @@ struct loaded {
 	Reentry__CaseState *state;    /* NULL: there is none (yet) */
 	bool erased;                  /* in this turn */
 	bool dirty, fresh, written;   /* fresh: opened by this turn, or since the table was written; written: to the table, by this turn */
+	struct held *held; uint64_t held_drops; /* core_delta.c */
 	bool flushed;                 /* its state is the turn's last one */
 	uint8_t *packed; size_t packed_n; /* at the end of the turn, if anybody needs it */
 	moment due;                   /* as the due table has it; MOMENT_NONE */
@@ -232,12 +233,13 @@ int delta_stub(struct core *core, const struct behind_case *it);
 bool delta_applied(const struct core *core, uint64_t *ret_applied); /* as of this turn; whether that is news */
 void delta_close(struct core *core);
 int delta_read(struct core *core, struct db_txn *txn, const char *ref, struct arena *arena, Reentry__CaseState **ret_state); /* ERR_NOTFOUND: read the table */
+int delta_load(struct core *core, struct loaded *it);         /* the same, for the turn */
 int delta_flush(struct core *core, bool all);                 /* within a turn, after its states are packed; all: the table is complete afterwards */
 int delta_commit(struct core *core);
 void delta_rollback(struct core *core);
 void delta_forget(struct core *core, const char *ref);        /* an erased case */
 int delta_settle(struct core *core);                          /* between turns: the table is complete, nothing is held */
-bool delta_comes_again(const struct core *core, const struct loaded *it); /* so soon that it is kept unpacked */
+bool delta_comes_again(struct core *core, struct loaded *it); /* so soon that it is kept unpacked */
 bool delta_is_newer(const struct core *core, const char *ref); /* than the table */
 uint64_t delta_fresh(const struct core *core);                /* cases that the table does not have yet */
 
