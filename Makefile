@@ -308,10 +308,10 @@ sim: all $(SIM_BIN)
 crash: all $(FAULTY_BIN)
 	@$(RUN) crash
 
-## make faults            the n-th system call fails; full disks; then everything of `make network`
+## make faults N=1 PART=i/n   the n-th system call fails: a sample, or all, or a part of all; full disks; without T and PART then everything of `make network`
 faults: all $(FAULTS_BIN) $(SHIM_SO) $(FAULTY_BIN)
 	@$(RUN) faults
-	@N=$(or $(N),all) $(RUN) network
+	$(if $(T)$(PART),,@N=all $(RUN) network)
 
 ## make network N=n       n cut connections (all: at every byte), bad weather, crowds, slow peers
 network: all $(NETWORK_BIN)

@@ -151,7 +151,7 @@ int turn_open(struct agent *agent);            /* registers with the loop */
 void turn_close(struct agent *agent);          /* what was not committed is lost, as nobody was told of it */
 /* The turn's write transaction, begun by the first call. Errors are remembered in it and found at the commit. */
 struct db_txn *turn_txn(struct agent *agent);
-/* Called in order after the commit, whatever came of it. Without memory: called at once with ERR_NOMEM. */
+/* Called in order after the commit, whatever came of it. Without memory: called at once with ERR_NOMEM, and what the turn has written so far and later is not committed. */
 void turn_after(struct agent *agent, turn_effect_fn *fn, void *context, uint64_t n);
 void turn_forget(struct agent *agent, const void *context);    /* the context dies: its effects are dropped */
 /* Commits: new keys first, then the store. ERR_UNSYNCED stops the program. */

@@ -232,8 +232,10 @@ int outbox_put_event(struct agent *agent, const Reentry__Event *event, moment ti
 		return OK;
 	bool first = outbox->turn_first == 0;
 	r = put_entry(agent, event, &sent, &ret_put->number);
-	if (r == OK && first)
+	if (r == OK && first) {
 		turn_after(agent, turn_done, outbox, 0);
+		r = turn_txn(agent)->error; /* there may have been no memory for that */
+	}
 	return r;
 }
 

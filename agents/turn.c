@@ -51,6 +51,9 @@ void turn_after(struct agent *agent, turn_effect_fn *fn, void *context, uint64_t
 		size_t room = turn->room > 0 ? turn->room * 2 : 64;
 		struct turn_effect *effects = reallocarray(turn->effects, room, sizeof *effects);
 		if (effects == NULL) {
+			/* It would not hear that the turn is on disk: then the turn is not, and all the others hear that. */
+			if (turn->txn.txn != NULL && turn->txn.error == OK)
+				turn->txn.error = ERR_NOMEM;
 			fn(agent, context, n, ERR_NOMEM);
 			return;
 		}

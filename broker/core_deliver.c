@@ -174,7 +174,7 @@ int core_timeline(struct core *core, const char *subject, const struct agency *a
 			error = OK;
 			continue;
 		}
-		if (!error && route == &own && rules_minimal_role(asking->role))
+		if (delivery && route == &own && rules_minimal_role(asking->role))
 			delivery->municipality = NULL; /* it said all that is in it, but where the person goes */
 		place = error ? NULL : ARENA_PUSH(arena, items, n);
 		if (place)

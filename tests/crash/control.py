@@ -2,7 +2,7 @@
 import json
 import socket
 
-DEADLINE = 20      # seconds that an answer may take
+DEADLINE = 60      # seconds that an answer may take: a virtual machine may stand still for half of that
 
 
 class Down(Exception):

@@ -11,7 +11,7 @@ from traffic import Dropper, Publisher, Watcher, World
 
 PER_KILL = 30              # events that each publisher may hand in from one kill to the next
 IDLE_SECONDS = 1.0         # a kill comes at the latest after so long without a sign of life
-SETTLE_SECONDS = 60        # everything handed in must have arrived by then
+SETTLE_SECONDS = 180       # everything handed in must have arrived by then
 LIE_DOWN_SECONDS = 0.4     # at most, before a killed daemon is started again
 QUIET_HOURS = 3            # shown: in which the last deadlines of 45 minutes pass
 ASK_AT_ONCE = 500

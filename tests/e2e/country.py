@@ -16,7 +16,7 @@ import zmq
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 BIN = os.environ.get("BIN", os.path.join(ROOT, "build", "bin"))
-DEADLINE = 20          # seconds that anything may take
+DEADLINE = 60          # seconds that anything may take: a virtual machine may stand still for half of that
 STEP = 0.005
 
 AGENCIES = {           # id: role, oin, codes

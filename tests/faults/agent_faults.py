@@ -63,6 +63,7 @@ class AgentBench:
         self.config, self.first_config = self.write("pi-utrecht"), self.write("care-a")
         self.log_path = os.path.join(folder, "agent.log")
         self.book, self.n, self.lost, self.process, self.first = AgentBook(), 0, False, None, False
+        self.patience = DEADLINE
         self.restart()
 
     def write(self, name):
@@ -221,7 +222,7 @@ class AgentBench:
 
     def deliver(self, case):
         self.tell(case)
-        self.until_held(case, PATIENCE)
+        self.until_held(case, self.patience)
 
     def deal(self, case):
         for line in self.ask_armed(do="done", sequences=sorted(self.book.sent[case])) or []:

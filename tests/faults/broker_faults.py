@@ -86,6 +86,7 @@ class BrokerBench:
         self.peers = {}
         self.other_end = False           # which of two endpoints and keys is the new one, see write_rotation
         self.lost = False                # a connection has ended
+        self.patience = DEADLINE         # PATIENCE while a call may fail
         self.first = False               # it runs on a store of its own, made for the occasion
         self.first_config = self.write_first()
         self.country.environment.update({"REENTRY_FAULT": fault} if fault else {})
@@ -188,9 +189,9 @@ class BrokerBench:
                 break
         raise Ended(f"{agency} is not let in")
 
-    def gather(self, peer, kind, enough, seconds=PATIENCE):
+    def gather(self, peer, kind, enough, seconds=None):
         """Frames of that kind until there are enough, the broker or the connection has ended, or patience."""
-        got, end = [], time.monotonic() + seconds
+        got, end = [], time.monotonic() + (seconds or self.patience)
         while not enough(got) and time.monotonic() < end:
             frame = peer.receive_any(0.01)
             if frame is not None and frame.HasField(kind):
@@ -215,7 +216,7 @@ class BrokerBench:
                 self.book.receipt(tags.pop(receipt.tag), receipt, may_refuse)
         return not tags
 
-    def take(self, town, enough, seconds=PATIENCE):
+    def take(self, town, enough, seconds=None):
         """Deliveries to gm0344 into the book; sequences, in the order in which they came."""
         came, top = [], {}
         for frame in self.gather(town, "deliver", lambda got: enough(sum(len(f.items) for f in got)), seconds):
@@ -306,7 +307,7 @@ class BrokerBench:
 
     def replay(self, _=None):
         audit = self.peer("audit-nl")
-        audit.send(query=audit.proto.wire.Query(number=1, kind="replay", credit=1000, parameters=["purpose=a fault"]))
+        audit.send(query=audit.proto.wire.Query(number=1, kind="replay", credit=1000000, parameters=["purpose=a fault"]))
         got = self.gather(audit, "answer", lambda got: got and got[-1].last)
         if got and got[-1].last and not got[-1].code:
             self.replayed([audit.opened(item).id if not item.erased else None for f in got for item in f.items], [item.sequence for f in got for item in f.items])

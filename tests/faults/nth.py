@@ -1,11 +1,12 @@
 """One call after the other fails: which, in which phase and with what error, what became of the daemon, and whether that is allowed."""
 import collections
+import contextlib
 import errno
 import random
 import re
 import time
 
-from broker_faults import Ended
+from broker_faults import PATIENCE, Ended
 from shim import ERRORS, OPS, name_of
 
 NEVER = 1 << 31
@@ -14,8 +15,10 @@ STARTING = ("first start", "start")
 LIBRARY_ENDS = {               # libraries that end the process, and how, when their own allocation fails; told apart by where the call came from
     "libzmq.so.5": (-6,),      # alloc_assert, bad_alloc
     "libconfig.so.9": (-11, 2),  # does not look at what calloc gives it; its scanner exits (1.5)
+    "libpgm-5.3.so.0": (-6, -11),  # zmq_ctx_new starts it: its pgm_malloc aborts; so does, or reads a null pointer, getprotobyname of glibc 2.36
 }
 COMMITS = {(phase, op) for phase in ("publish", "acknowledgement") for op in ("pwrite", "writev", "sync")}    # phases whose only writes are the store's
+BUNDLE = 100                   # injections into one daemon; then the next begins with an empty store, and nothing grows with the length of a run
 AT_MOST = 180                  # seconds beyond its time that a sample may take
 TELLING = 40                   # frames shown of a call that led to something wrong
 
@@ -26,6 +29,16 @@ class Injection:
 
     def __str__(self):
         return f"{self.phase}: {self.op} {self.at} fails with {name_of(self.error)}"
+
+
+@contextlib.contextmanager
+def impatient(bench):
+    """Whatever a fault may have swallowed is not waited for long; without a fault the machine may take its time."""
+    long, bench.patience = bench.patience, PATIENCE
+    try:
+        yield
+    finally:
+        bench.patience = long
 
 
 class Sweep:
@@ -52,7 +65,8 @@ class Sweep:
             self.last_mark, self.last_fired = bench.mark(), False
             bench.shim.arm(injection.op, injection.at, injection.error)
             try:
-                bench.run(injection.phase, given)
+                with impatient(bench):
+                    bench.run(injection.phase, given)
             except Ended:
                 bench.lost = True      # what was asked had no answer; the book says what was promised
             if bench.lost:
@@ -129,15 +143,14 @@ class Sweep:
                 if over():
                     break
 
-    def all(self, phases, ops):
-        """n = 1, 2, 3 … until a run passes unharmed, for each phase, kind and error."""
-        for phase in phases:
-            for op in ops:
-                for error in ERRORS[op]:
-                    at = 1
-                    while self.once(Injection(phase, op, error, at))[0]:
-                        at += 1
-                    self.say(f"  {phase}, {op}, {name_of(error)}: {at - 1} calls failed one after the other")
+    def stretch(self, phase, op, error, first, last):
+        """n = first, first + 1 … to the last, or, where that is None, until a run passes unharmed."""
+        at = first
+        while last is None or at <= last:
+            fired, _ = self.once(Injection(phase, op, error, at))
+            if last is None and not fired:
+                break
+            at += 1
 
     def finish(self):
         before = len(self.bench.book.wrongs)
@@ -150,6 +163,23 @@ class Sweep:
             self.say("  " + self.wrongs[-1])
         self.say(f"  {self.bench.name}: " + ", ".join(f"{n} {what}" for what, n in sorted(self.count.items())))
         return self.wrongs
+
+
+def bundles(calls):
+    """Every call of every phase with each of its errors, as stretches of at most BUNDLE in all. calls: what was measured; the last stretch of each kind has no end."""
+    made, room = [[]], BUNDLE
+    for (phase, op), n in calls.items():
+        for error in ERRORS[op] if n else ():
+            first = 1
+            while first <= n:
+                if not room:
+                    made.append([])
+                    room = BUNDLE
+                last = min(first + room - 1, n)
+                made[-1].append((phase, op, error, first, last if last < n else None))
+                room -= last - first + 1
+                first = last + 1
+    return made
 
 
 ALL_OPS = OPS[1:]

@@ -1,24 +1,24 @@
 """The n-th call fails, of the broker and of an agent; and the proof that a broken promise would be seen."""
+import collections
 import errno
 import os
+import shutil
+import time
 
 from agent_faults import AgentBench
 from broker_faults import BrokerBench
-from nth import ALL_OPS, Injection, Sweep
+from nth import ALL_OPS, Injection, Sweep, bundles
+from shim import name_of
 
 LEAST = 12               # calls that must have failed in a sample: fewer prove little
 
 
-def sweep(setting, make, phases=None, ops=ALL_OPS):
+def sample(setting, make):
     bench = make(setting.folder)
     try:
         made = Sweep(bench, setting.say)
-        phases = phases or bench.phases
-        if setting.long:
-            made.all(phases, ops)
-        else:
-            made.measure(phases, ops)
-            made.sample(setting.seconds, setting.seed, LEAST)
+        made.measure(bench.phases, ALL_OPS)
+        made.sample(setting.seconds, setting.seed, LEAST)
         wrongs = made.finish()
         if made.count["failed calls"] < LEAST:
             setting.say(f"  only {made.count['failed calls']} calls failed: this proves little")
@@ -26,6 +26,57 @@ def sweep(setting, make, phases=None, ops=ALL_OPS):
         return not wrongs
     finally:
         bench.close()
+
+
+def in_folder(setting, name, make, work):
+    """What the work says of a new daemon in a folder of its own, which goes when nothing was wrong."""
+    folder = os.path.join(setting.folder, name)
+    os.mkdir(folder)
+    bench = make(folder)
+    try:
+        made = Sweep(bench, setting.say)
+        work(made)
+    finally:
+        bench.close()
+    if not made.wrongs:
+        shutil.rmtree(folder)
+    return made
+
+
+def whole(setting, make):
+    """All of it, or each n-th bundle of it: PART=i/n."""
+    measured = in_folder(setting, "measure", make, lambda made: made.measure(made.bench.phases, ALL_OPS))
+    (part, parts), planned, count, wrongs = setting.part, bundles(measured.calls), collections.Counter(measured.count), len(measured.wrongs)
+    say_calls(setting, measured)
+    for number in range(part - 1, len(planned), parts):
+        began = time.monotonic()
+
+        def work(made, bundle=planned[number]):
+            for stretch in bundle:
+                made.stretch(*stretch)
+            made.finish()
+
+        made = in_folder(setting, str(number + 1), make, work)
+        count.update(made.count)
+        wrongs += len(made.wrongs)
+        setting.say(f"  bundle {number + 1} of {len(planned)}, {told(planned[number])}: {time.monotonic() - began:.0f} s")
+    done = len(range(part - 1, len(planned), parts))
+    setting.say(f"  part {part} of {parts}: {done} of {len(planned)} bundles, {wrongs} wrong; " + ", ".join(f"{n} {what}" for what, n in sorted(count.items())))
+    return not wrongs
+
+
+def say_calls(setting, measured):
+    for phase in measured.bench.phases:
+        setting.say(f"  {phase}: " + ", ".join(f"{n} {op}" for (of, op), n in measured.calls.items() if of == phase and n))
+
+
+def told(bundle):
+    (phase, op, error, first, _), (phase_2, op_2, error_2, _, last) = bundle[0], bundle[-1]
+    return f"{phase}: {op} {first} ({name_of(error)}) to {phase_2}: {op_2} {last or 'the last'} ({name_of(error_2)})"
+
+
+def sweep(setting, make):
+    return (whole if setting.long else sample)(setting, make)
 
 
 def broker_nth_call(setting):
@@ -71,4 +122,5 @@ def planted_ignored_sync(setting):
     return found(setting, "ignore-failed-sync", "went on behind a write or sync that failed")
 
 
+broker_nth_call.in_parts = agent_nth_call.in_parts = True
 TESTS = [broker_nth_call, agent_nth_call, planted_early_receipt, planted_ignored_sync]

@@ -48,6 +48,31 @@ static void test_is_nothing_before_its_commit(void **state)
 	assert_int_equal(place->agent.outbox.pending, 0);
 }
 
+/* A list of effects that is full and can grow no more, as without memory; and as it was. */
+static void no_room(struct agent *agent, bool none)
+{
+	agent->turn.n_effects = agent->turn.room = none ? SIZE_MAX / 4 : 0;
+}
+
+static void test_without_memory_for_its_end_the_turn_fails(void **state)
+{
+	struct agent_place *place = *state;
+	struct agent *agent = &place->agent;
+	struct outbox_put put;
+	const char *first = EVENT("01", "C-1", "x"), *second = EVENT("02", "C-1", "x");
+	no_room(agent, true);
+	assert_int_equal(outbox_hand_in(agent, first, strlen(first), NULL, &put, &place->err), ERR_NOMEM);
+	no_room(agent, false);
+	assert_int_equal(outbox_hand_in(agent, second, strlen(second), NULL, &put, &place->err), ERR_NOMEM); /* of the same turn */
+	assert_int_equal(turn_end(agent), ERR_NOMEM);
+	assert_int_equal(agent->outbox.pending, 0);
+	agent_place_hand_in(place, first);
+	assert_int_equal(agent->outbox.pending, 1);
+	assert_int_equal(agent->outbox.durable, agent->outbox.next - 1);
+	agent_place_reopen(place);
+	assert_int_equal(agent->outbox.pending, 1);
+}
+
 static void test_names_what_is_wrong(void **state)
 {
 	struct agent_place *place = *state;
@@ -297,7 +322,8 @@ static void test_a_store_without_its_key_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_survives_a_restart), TEST(test_is_nothing_before_its_commit), TEST(test_names_what_is_wrong), TEST(test_too_large_is_refused_here),
+		TEST(test_survives_a_restart), TEST(test_is_nothing_before_its_commit), TEST(test_without_memory_for_its_end_the_turn_fails),
+		TEST(test_names_what_is_wrong), TEST(test_too_large_is_refused_here),
 		TEST(test_the_same_event_goes_in_once), TEST(test_an_answered_one_is_a_duplicate), TEST(test_a_refused_one_may_be_handed_in_again),
 		TEST(test_told_only_after_the_commit), TEST(test_a_failed_commit_is_told_as_storage_full), TEST(test_busy_stays_and_waits),
 		TEST(test_a_receipt_that_was_not_kept_is_asked_for_again),
