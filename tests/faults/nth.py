@@ -15,6 +15,7 @@ STARTING = ("first start", "start")
 LIBRARY_ENDS = {               # libraries that end the process, and how, when their own allocation fails; told apart by where the call came from
     "libzmq.so.5": (-6,),      # alloc_assert, bad_alloc
     "libconfig.so.9": (-11, 2),  # does not look at what calloc gives it; its scanner exits (1.5)
+    "libcrypto.so.3": (-11,),  # at its first use: a default context that has no lock (OpenSSL 3.0)
     "libpgm-5.3.so.0": (-6, -11),  # zmq_ctx_new starts it: its pgm_malloc aborts; so does, or reads a null pointer, getprotobyname of glibc 2.36
 }
 COMMITS = {(phase, op) for phase in ("publish", "acknowledgement") for op in ("pwrite", "writev", "sync")}    # phases whose only writes are the store's
