@@ -72,21 +72,21 @@ const struct related *related_find(const struct related *list, size_t n, const s
 	return at < n && list[at].agency == agency ? &list[at] : NULL;
 }
 
-static int related_add(struct arena *arena, struct related **list, size_t *n, const struct agency *agency, uint32_t bit)
+/* The list has room. */
+static void related_add(struct related *list, size_t *n, const struct agency *agency, uint32_t bit)
 {
 	size_t at;
 
 	if (!agency)
-		return OK;
-	at = related_at(*list, *n, agency);
-	if (at == *n || (*list)[at].agency != agency) {
-		if (!ARENA_PUSH(arena, *list, *n))
-			return ERR_NOMEM;
-		memmove(*list + at + 1, *list + at, (*n - at - 1) * sizeof **list);
-		(*list)[at] = (struct related){ agency, 0 };
+		return;
+	at = related_at(list, *n, agency);
+	if (at == *n || list[at].agency != agency) {
+		if (at < *n)
+			memmove(list + at + 1, list + at, (*n - at) * sizeof *list);
+		list[at] = (struct related){ agency, 0 };
+		(*n)++;
 	}
-	(*list)[at].relations |= bit;
-	return OK;
+	list[at].relations |= bit;
 }
 
 /* What a state names and gives a relation by it: an agency, or the code of a municipality. bit 0: none at present. */
@@ -116,27 +116,30 @@ static struct naming naming_at(const state *c, size_t i)
 /* Built from what the state names, not by asking each of some hundred agencies. */
 int relations_of(const Reentry__CaseState *c, const struct policy *policy, struct arena *arena, struct related **ret_related, size_t *ret_n)
 {
-	struct related *list = NULL;
+	const size_t all = c ? namings(c) : 0;
+	struct related *list;
 	size_t n = 0;
-	int error = OK;
 
 	*ret_related = NULL;
 	*ret_n = 0;
 	if (!c)
 		return OK;
-	for (size_t i = 0, all = namings(c); i < all; i++) {
+	list = arena_room(arena, (all + 1) * sizeof *list); /* each naming names one at most, and there is one desk */
+	if (!list)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < all; i++) {
 		const struct naming it = naming_at(c, i);
 
 		if (it.bit && it.name)
-			error |= related_add(arena, &list, &n, it.bit == REL_MUNICIPALITY ? policy_municipality(policy, it.name) : policy_agency(policy, it.name), it.bit);
+			related_add(list, &n, it.bit == REL_MUNICIPALITY ? policy_municipality(policy, it.name) : policy_agency(policy, it.name), it.bit);
 	}
 	if (needs_desk(c, policy))
-		error |= related_add(arena, &list, &n, policy_desk(policy), REL_DESK);
+		related_add(list, &n, policy_desk(policy), REL_DESK);
 	*ret_related = list;
 	for (size_t i = 0; i < n; i++)
 		if (!has_left(c, list[i].agency->id))
 			list[(*ret_n)++] = list[i];
-	return error ? ERR_NOMEM : OK;
+	return OK;
 }
 
 /* A text of a state is never written to, and its memory lasts as long as the arena: the same place is the same name. */
