@@ -24,5 +24,6 @@ void clock_accelerated(struct clock *clock, moment start, double rate);
 int clock_from_environment(struct clock *clock);
 moment clock_now(struct clock *clock);
 int64_t clock_monotonic_ms(void);
+uint64_t clock_monotonic_ns(void);
 
 #endif

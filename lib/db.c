@@ -56,7 +56,7 @@ int db_change_behind(struct db_txn *txn)
 	return OK;
 }
 
-static void end_behind(struct db_txn *txn, bool counts)
+void db_end_behind(struct db_txn *txn, bool counts)
 {
 	struct db *db = txn->db;
 
@@ -101,7 +101,7 @@ int db_begin(struct db *db, struct db_txn *txn)
 	*txn = (struct db_txn){ .db = db, .write = true };
 	if (db->unsynced)
 		return txn->error = ERR_UNSYNCED;
-	if (db->writer != NULL)
+	if (db->writer != NULL || db->flight != NULL)
 		return txn->error = ERR_BUSY; /* LMDB would wait for itself for ever */
 	rc = mdb_txn_begin(db->env, NULL, 0, &begun);
 	if (rc != 0)
@@ -144,10 +144,12 @@ void db_abort(struct db_txn *txn)
 {
 	MDB_txn *detached = detach(txn);
 
-	if (detached != NULL)
+	if (detached != NULL && txn->staged)
+		db_stage_end(txn);
+	else if (detached != NULL)
 		mdb_txn_abort(detached);
 	if (detached != NULL && txn->db->behind != NULL)
-		end_behind(txn, false);
+		db_end_behind(txn, false);
 }
 
 /* LMDB does not tell where in the commit it failed. Up to the meta page nothing counts; when the meta page itself failed it lets nobody write any more. */
@@ -171,6 +173,16 @@ static bool planted_fault(void)
 #endif
 }
 
+int db_commit_error(struct db *db, int rc)
+{
+	int error;
+
+	if (planted_fault())
+		return OK;
+	error = db_code(db, rc);
+	return error != ERR_FULL || meta_page_failed(db) ? ERR_UNSYNCED : error;
+}
+
 int db_commit(struct db_txn *txn)
 {
 	int error = db_unusable(txn);
@@ -178,21 +190,19 @@ int db_commit(struct db_txn *txn)
 	int rc;
 
 	if (error == OK && db->changer == txn && !txn->write)
-		end_behind(txn, true);
+		db_end_behind(txn, true);
 	if (error != OK || !txn->write) {
 		db_abort(txn);
 		return error;
 	}
+	if (txn->staged)
+		return db_stage_commit(txn);
 	rc = mdb_txn_commit(detach(txn));
 	if (db->behind != NULL)
-		end_behind(txn, rc == 0);
+		db_end_behind(txn, rc == 0);
 	if (rc == 0)
 		return OK;
-	if (planted_fault())
-		return OK;
-	error = db_code(db, rc);
-	if (error != ERR_FULL || meta_page_failed(db))
-		error = ERR_UNSYNCED;
+	error = db_commit_error(db, rc);
 	db->unsynced = error == ERR_UNSYNCED;
 	return txn->error = error;
 }
@@ -218,14 +228,18 @@ int db_renew(struct db_txn *txn)
 
 int db_get(struct db_txn *txn, int table, const void *key, size_t key_n, struct db_value *ret_value)
 {
+	const struct db_layers layers = db_layers_of(txn, table);
 	MDB_val name = val(key, key_n), value;
-	const struct behind_node *node;
 	int error = db_unusable(txn);
 	int rc;
 
 	if (error != OK)
 		return error;
-	if (db_is_behind(txn, table) && key_n > 0 && (node = behind_find(txn->db->behind, table, key, key_n)) != NULL) {
+	for (unsigned i = 0; i < layers.n && key_n > 0; i++) {
+		const struct behind_node *node = behind_find(layers.items[i], table, key, key_n);
+
+		if (node == NULL)
+			continue;
 		*ret_value = (struct db_value){ node->value, node->value_n };
 		return node->deleted ? ERR_NOTFOUND : OK;
 	}
@@ -236,10 +250,11 @@ int db_get(struct db_txn *txn, int table, const void *key, size_t key_n, struct 
 	return OK;
 }
 
-static int put_behind(struct db_txn *txn, int table, MDB_val key, MDB_val *value, unsigned flags)
+/* In memory: write-behind tables, and all of a staged transaction. */
+static int put_above(struct db_txn *txn, int table, MDB_val key, MDB_val *value, unsigned flags)
 {
-	int error = db_change_behind(txn);
-	uint8_t *room = error == OK ? behind_put(txn->db->behind, table, key.mv_data, key.mv_size, value->mv_size, (flags & FRESH) != 0) : NULL;
+	int error = db_is_behind(txn, table) ? db_change_behind(txn) : OK;
+	uint8_t *room = error == OK ? behind_put(db_target_of(txn, table), table, key.mv_data, key.mv_size, value->mv_size, (flags & FRESH) != 0) : NULL;
 
 	if (room == NULL)
 		return db_fail(txn, ERR_NOMEM);
@@ -261,8 +276,8 @@ static int put(struct db_txn *txn, int table, MDB_val key, MDB_val *value, unsig
 		return db_remember(txn, MDB_BAD_VALSIZE);
 	if (!txn->reserve && txn->db->reserve > 0 && charge(txn, key.mv_size, value->mv_size) != OK)
 		return txn->error;
-	if (db_is_behind(txn, table) && ((flags & MDB_APPEND) == 0 || !behind_is_empty(txn->db->behind, table)))
-		return put_behind(txn, table, key, value, flags);
+	if (txn->staged || (db_is_behind(txn, table) && ((flags & MDB_APPEND) == 0 || !behind_is_empty(txn->db->behind, table))))
+		return put_above(txn, table, key, value, flags);
 	flags &= ~FRESH;
 	rc = mdb_put(txn->txn, txn->db->tables[table], &key, value, flags);
 	if (rc == MDB_KEYEXIST && (flags & MDB_APPEND) != 0) /* not behind all others */
@@ -301,16 +316,16 @@ int db_put_room(struct db_txn *txn, int table, const void *key, size_t key_n, si
 	return error;
 }
 
-static int del_behind(struct db_txn *txn, int table, const void *key, size_t key_n)
+static int del_above(struct db_txn *txn, int table, const void *key, size_t key_n)
 {
 	struct db_value value;
 	int error = db_get(txn, table, key, key_n, &value);
 
-	if (error == OK)
+	if (error == OK && db_is_behind(txn, table))
 		error = db_change_behind(txn);
 	if (error != OK)
 		return error;
-	error = behind_del(txn->db->behind, table, key, key_n);
+	error = behind_del(db_target_of(txn, table), table, key, key_n);
 	return error == OK ? OK : db_fail(txn, error);
 }
 
@@ -321,18 +336,21 @@ int db_del(struct db_txn *txn, int table, const void *key, size_t key_n)
 
 	if (error != OK)
 		return error;
-	if (db_is_behind(txn, table))
-		return del_behind(txn, table, key, key_n);
+	if (db_target_of(txn, table) != NULL)
+		return del_above(txn, table, key, key_n);
 	return db_remember(txn, key_n == 0 ? MDB_BAD_VALSIZE : mdb_del(txn->txn, txn->db->tables[table], &name, NULL));
 }
 
-/* What is in memory counts where the file tells another story. */
-static int count_behind(struct db_txn *txn, int table, uint64_t *n)
+/* What is in memory counts where the file tells another story, and of what is there twice the newer. What is fresh and on its way may have arrived. */
+static int count_layer(struct db_txn *txn, int table, const struct db_layers *layers, unsigned at, uint64_t *n)
 {
-	for (const struct behind_node *node = behind_seek(txn->db->behind, table, NULL, 0, false); node != NULL; node = node->next[0]) {
+	for (const struct behind_node *node = behind_seek(layers->items[at], table, NULL, 0, false); node != NULL; node = node->next[0]) {
 		MDB_val key = val(behind_key(node), node->key_n), value;
-		int error = node->fresh ? ERR_NOTFOUND : db_remember(txn, mdb_get(txn->txn, txn->db->tables[table], &key, &value));
+		int error;
 
+		if (at > 0 && behind_find(layers->items[0], table, key.mv_data, key.mv_size) != NULL)
+			continue;
+		error = node->fresh && db_is_behind(txn, table) ? ERR_NOTFOUND : db_remember(txn, mdb_get(txn->txn, txn->db->tables[table], &key, &value));
 		if (error != OK && error != ERR_NOTFOUND)
 			return error;
 		if (error == OK && node->deleted)
@@ -345,6 +363,7 @@ static int count_behind(struct db_txn *txn, int table, uint64_t *n)
 
 int db_count(struct db_txn *txn, int table, uint64_t *ret_n)
 {
+	const struct db_layers layers = db_layers_of(txn, table);
 	MDB_stat stat;
 	int error = db_unusable(txn);
 
@@ -352,14 +371,16 @@ int db_count(struct db_txn *txn, int table, uint64_t *ret_n)
 		error = db_remember(txn, mdb_stat(txn->txn, txn->db->tables[table], &stat));
 	if (error == OK)
 		*ret_n = stat.ms_entries;
-	return error == OK && db_is_behind(txn, table) ? count_behind(txn, table, ret_n) : error;
+	for (unsigned i = 0; i < layers.n && error == OK; i++)
+		error = count_layer(txn, table, &layers, i, ret_n);
+	return error;
 }
 
 int db_clear(struct db_txn *txn, int table)
 {
 	int error = db_unusable(txn);
 
-	if (error == OK && db_is_behind(txn, table) && !behind_is_empty(txn->db->behind, table))
+	if (error == OK && (txn->staged || (db_is_behind(txn, table) && !behind_is_empty(txn->db->behind, table))))
 		error = db_fail(txn, ERR_INVALID);
 	return error != OK ? error : db_remember(txn, mdb_drop(txn->txn, txn->db->tables[table], 0));
 }
@@ -388,37 +409,15 @@ size_t db_behind(const struct db *db)
 	return db->behind != NULL ? behind_bytes(db->behind) : 0;
 }
 
-/* One cursor, in the order of the keys: LMDB then looks first at the page where it is. */
-static int settle_table(struct db_txn *txn, int table)
-{
-	MDB_cursor *cursor;
-	int rc = mdb_cursor_open(txn->txn, txn->db->tables[table], &cursor);
-
-	if (rc != 0)
-		return rc;
-	for (const struct behind_node *node = behind_seek(txn->db->behind, table, NULL, 0, false); node != NULL && rc == 0; node = node->next[0]) {
-		MDB_val key = val(behind_key(node), node->key_n), value = val(node->value, node->value_n);
-
-		if (!node->deleted) {
-			rc = mdb_cursor_put(cursor, &key, &value, 0);
-		} else if (!node->fresh) {
-			rc = mdb_cursor_get(cursor, &key, &value, MDB_SET);
-			rc = rc == 0 ? mdb_cursor_del(cursor, 0) : rc == MDB_NOTFOUND ? 0 : rc;
-		}
-	}
-	mdb_cursor_close(cursor);
-	return rc;
-}
-
 int db_settle(struct db_txn *txn)
 {
 	int error = db_unusable(txn);
 
 	if (error == OK && !txn->write)
 		error = db_fail(txn, ERR_INVALID);
-	for (int table = 0; error == OK && txn->db->behind != NULL && (size_t)table < txn->db->n_tables; table++)
-		if (db_is_behind(txn, table) && !behind_is_empty(txn->db->behind, table))
-			error = db_remember(txn, settle_table(txn, table));
+	for (int table = 0; error == OK && !txn->staged && txn->db->behind != NULL && (size_t)table < txn->db->n_tables; table++)
+		if (db_is_behind(txn, table))
+			error = db_remember(txn, db_write_table(txn->txn, txn->db->tables[table], txn->db->behind, table));
 	txn->settled = error == OK && txn->db->behind != NULL;
 	return error;
 }

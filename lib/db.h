@@ -16,6 +16,7 @@ struct db_value { const void *bytes; size_t n; };
 
 #define DB_TABLES_MAX 32
 #define DB_KEY_MAX 480
+#define DB_LAYERS_MAX 2             /* of what is in memory over a table */
 #define DB_READERS_MAX 256          /* read transactions at one time; one more is ERR_AGAIN */
 
 struct db_options {
@@ -41,6 +42,7 @@ struct db_txn {
 	void *txn;                  /* MDB_txn *; NULL when not begun */
 	int error;                  /* first error; every later call returns it and does nothing */
 	bool write, reserve;        /* reserve: may use the head-room (acknowledgements, admin); set it after db_begin, before the first put */
+	bool staged;                /* begun by db_begin_staged */
 	bool settled;               /* private: what was behind is in this transaction */
 	bool measured;              /* private: room is known */
 	uint64_t room;              /* private: bytes that an ordinary transaction may still put */
@@ -75,7 +77,8 @@ int db_last(struct db_txn *txn, int table, struct db_value *ret_key, struct db_v
  * pair behind it), and so are other changes. Close it before its transaction ends. Errors end the walk and are remembered in the transaction: look at txn->error, or let db_commit tell. */
 struct db_cursor {
 	void *cursor; struct db_txn *txn; int table; struct db_value key, value; uint8_t prefix[DB_KEY_MAX]; size_t prefix_n; bool started;
-	const void *node; struct db_value below_key, below_value; uint64_t changes; bool below, in_memory, in_file; /* private: of a write-behind table */
+	struct { void *list; const void *node; uint64_t changes; bool here; } layers[DB_LAYERS_MAX]; /* private, as what follows: what is in memory, the newest first */
+	struct db_value below_key, below_value; unsigned n_layers; bool below, in_file;
 };
 int db_cursor_open(struct db_txn *txn, int table, struct db_cursor *cursor);
 void db_cursor_close(struct db_cursor *cursor);
@@ -96,6 +99,21 @@ int db_cursor_del(struct db_cursor *cursor);
  * walks go forwards only; db_clear is ERR_INVALID while something of the table is in memory, and db_append then puts there, else into the file; and a read transaction may change such tables too, while nobody writes: db_commit keeps it. */
 int db_settle(struct db_txn *txn); /* writes what is in memory into the transaction, in order; the last thing before db_commit: a later change of such a table is ERR_INVALID */
 size_t db_behind(const struct db *db); /* bytes of memory */
+
+/* Staged transactions: write transactions whose changes stay in memory until their commit, so that the next one can be made while the one before is being written and synced. All calls above work as in a
+ * write transaction, except that walks over what is in memory go forwards only, db_clear is ERR_INVALID, that there is no room in the map is told by the commit, and values that were borrowed stay until the
+ * transaction ends or their own pair changes. They see what the one before has changed as soon as its commit has begun, and so do read transactions that begin then: whoever must not tell what is not on disk
+ * yet asks after db_commit_wait. Errors as db_begin. */
+int db_begin_staged(struct db *db, struct db_txn *txn);
+/* Whether the commit of this transaction may be begun without waiting: it is staged, and does not write out what is behind (db_settle). */
+bool db_may_fly(const struct db_txn *txn);
+/* Begins the commit in another thread; the transaction has ended, its changes are on their way. The one before must have arrived. An error: nothing happened, nothing is on its way. ERR_BUSY, ERR_INVALID, ERR_NOMEM, ERR_IO. */
+int db_commit_begin(struct db_txn *txn);
+bool db_commit_done(const struct db *db);               /* true: db_commit_wait will not wait */
+int db_commit_fd(struct db *db, int *ret_fd);           /* readable while a commit has arrived that nobody has waited for yet. Borrowed. Makes the thread. ERR_NOMEM */
+/* Waits for it, and tells how long it took: OK, or as db_commit. After an error that is not ERR_UNSYNCED nothing of it is in the file, while write-behind tables have it in memory: db_forget_behind, and make them again. OK when none is on its way. */
+int db_commit_wait(struct db *db, uint64_t *ret_ns);
+void db_forget_behind(struct db *db);                   /* no transaction may be running */
 
 /* Keys: composed, big-endian, so that memcmp order is the order of the parts. format: 'b' uint8_t, 'h' uint16_t, 'w' uint32_t, 'q' uint64_t, 't' int64_t moment
  * (sign flipped), 's' string (NUL-terminated in the key: a shorter one sorts first, and prefixes are exact), 'm' bytes+size_t (last). Returns the length; 0 if it does not fit. */

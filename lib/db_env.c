@@ -407,6 +407,7 @@ void db_abandon(struct db *db)
 		return;
 	if (db->writer != NULL)
 		db_abort(db->writer);
+	db_stage_release(db);
 	if (db->env != NULL)
 		mdb_env_close(db->env); /* flushes nothing */
 	for (size_t i = 0; i < db->n_tables; i++)
@@ -419,7 +420,7 @@ void db_abandon(struct db *db)
 void db_close(struct db *db)
 {
 	/* an unfinished transaction would go on pointing at memory that is no more */
-	assert(db == NULL || (db->writer == NULL && __atomic_load_n(&db->readers, __ATOMIC_RELAXED) == 0));
+	assert(db == NULL || (db->writer == NULL && db->flight == NULL && __atomic_load_n(&db->readers, __ATOMIC_RELAXED) == 0));
 	db_abandon(db); /* commits have synced all there is */
 }
 
@@ -527,13 +528,14 @@ int db_rewrite(struct db *db, struct err *err)
 {
 	int error;
 
-	assert(db->writer == NULL && __atomic_load_n(&db->readers, __ATOMIC_RELAXED) == 0);
+	assert(db->writer == NULL && db->flight == NULL && __atomic_load_n(&db->readers, __ATOMIC_RELAXED) == 0);
 	if (db->unsynced)
 		return err_set(err, ERR_UNSYNCED, "the store %s failed to sync before: stop and start again", db->folder.path);
 	error = copy_to(db, db->folder.path, err);
 	if (error != OK)
 		return error;
 	/* from here on the old file has no name, and the environment must not be used */
+	db_snapshot_release(db);
 	mdb_env_close(db->env);
 	db->env = NULL;
 	if (fsync(db->folder.fd) != 0)

@@ -1,4 +1,4 @@
-/* Walks over the pairs of a table; over a write-behind table, over what is in memory and what is in the file as over one. */
+/* Walks over the pairs of a table; where some of it is in memory (write-behind tables, staged transactions), over that and what is in the file as over one. */
 #include <lmdb.h>
 #include <string.h>
 
@@ -7,6 +7,15 @@
 static MDB_val val(const void *bytes, size_t n)
 {
 	return (MDB_val){ n, (void *)(uintptr_t)bytes };
+}
+
+static void take_layers(struct db_cursor *cursor)
+{
+	const struct db_layers layers = db_layers_of(cursor->txn, cursor->table);
+
+	for (unsigned i = 0; i < layers.n; i++)
+		cursor->layers[i].list = layers.items[i];
+	cursor->n_layers = layers.n;
 }
 
 int db_cursor_open(struct db_txn *txn, int table, struct db_cursor *cursor)
@@ -18,6 +27,7 @@ int db_cursor_open(struct db_txn *txn, int table, struct db_cursor *cursor)
 	cursor->txn = txn;
 	cursor->table = table;
 	cursor->prefix_n = 0;
+	cursor->n_layers = 0;
 	cursor->started = false;
 	cursor->key = cursor->value = (struct db_value){ 0 };
 	if (error != OK)
@@ -25,13 +35,15 @@ int db_cursor_open(struct db_txn *txn, int table, struct db_cursor *cursor)
 	error = db_remember(txn, mdb_cursor_open(txn->txn, txn->db->tables[table], &opened));
 	if (error == OK)
 		cursor->cursor = opened;
+	if (error == OK)
+		take_layers(cursor);
 	return error;
 }
 
 void db_cursor_close(struct db_cursor *cursor)
 {
-	/* the end of a write transaction has freed its cursors */
-	if (cursor->cursor != NULL && (cursor->txn->txn != NULL || !cursor->txn->write))
+	/* the end of a write transaction has freed its cursors; a staged one only reads */
+	if (cursor->cursor != NULL && (cursor->txn->txn != NULL || !cursor->txn->write || cursor->txn->staged))
 		mdb_cursor_close(cursor->cursor);
 	cursor->cursor = NULL;
 	cursor->started = false;
@@ -52,41 +64,42 @@ static bool move_file(struct db_cursor *cursor, MDB_val key, MDB_cursor_op op, s
 
 /* --- in memory and in the file ----------------------------------------------------------------------------------- */
 
-static struct behind *behind_of(const struct db_cursor *cursor)
-{
-	return cursor->txn->db->behind;
-}
-
 static void move_below(struct db_cursor *cursor, MDB_val key, MDB_cursor_op op)
 {
 	cursor->below = move_file(cursor, key, op, &cursor->below_key, &cursor->below_value);
 }
 
-/* From the pair where the walk stands, in whichever of the two it was found. Nodes that came or went since are seen: they are looked for again. */
+static struct db_value key_of(const struct behind_node *node)
+{
+	return (struct db_value){ behind_key(node), node->key_n };
+}
+
+/* From the pair where the walk stands, wherever it was found. Nodes that came or went since are seen: they are looked for again. */
 static void step(struct db_cursor *cursor)
 {
-	const struct behind_node *node = cursor->node;
-	struct behind *b = behind_of(cursor);
-	bool in_file = cursor->in_file;
+	struct db_value from = cursor->in_file ? cursor->below_key : (struct db_value){ 0 };
 
-	if (cursor->changes != behind_changes(b)) {
-		const void *key = in_file ? cursor->below_key.bytes : behind_key(node);
-
-		cursor->node = behind_seek(b, cursor->table, key, in_file ? cursor->below_key.n : node->key_n, true);
-		cursor->changes = behind_changes(b);
-	} else if (cursor->in_memory) {
-		cursor->node = node->next[0];
+	for (unsigned i = 0; i < cursor->n_layers; i++)
+		if (cursor->layers[i].here)
+			from = key_of(cursor->layers[i].node);
+	for (unsigned i = 0; i < cursor->n_layers; i++) {
+		if (cursor->layers[i].changes != behind_changes(cursor->layers[i].list)) {
+			cursor->layers[i].node = behind_seek(cursor->layers[i].list, cursor->table, from.bytes, from.n, true);
+			cursor->layers[i].changes = behind_changes(cursor->layers[i].list);
+		} else if (cursor->layers[i].here) {
+			cursor->layers[i].node = ((const struct behind_node *)cursor->layers[i].node)->next[0];
+		}
 	}
-	if (in_file)
+	if (cursor->in_file)
 		move_below(cursor, val(NULL, 0), MDB_NEXT);
 }
 
-static int order_of(const struct behind_node *node, const struct db_value *key)
+static int order_of(const struct db_value *a, const struct db_value *b)
 {
-	size_t n = node->key_n < key->n ? node->key_n : key->n;
-	int order = memcmp(behind_key(node), key->bytes, n);
+	size_t n = a->n < b->n ? a->n : b->n;
+	int order = memcmp(a->bytes, b->bytes, n);
 
-	return order != 0 ? order : node->key_n < key->n ? -1 : node->key_n > key->n;
+	return order != 0 ? order : a->n < b->n ? -1 : a->n > b->n;
 }
 
 /* Whether the walk ends before this node, which stands behind where it began. */
@@ -95,23 +108,41 @@ static bool is_beyond(const struct db_cursor *cursor, const struct behind_node *
 	return cursor->prefix_n > 0 && (node->key_n < cursor->prefix_n || memcmp(behind_key(node), cursor->prefix, cursor->prefix_n) != 0);
 }
 
-/* The smaller key of the two, memory before the file, what is deleted left out: but not all that is deleted behind the end, which is whole queues of others. */
+/* Marks where the smallest key stands; the newest node that has it, or NULL when only the file does. False: there is no pair left. */
+static bool find_least(struct db_cursor *cursor, const struct behind_node **ret_node)
+{
+	struct db_value least = cursor->below_key;
+	bool any = cursor->below;
+
+	cursor->in_file = any;
+	*ret_node = NULL;
+	for (unsigned i = cursor->n_layers; i-- > 0;) { /* the oldest first: of equal keys the last one counts */
+		const struct behind_node *node = cursor->layers[i].node;
+		const struct db_value key = node == NULL ? (struct db_value){ 0 } : key_of(node);
+		int order = node == NULL ? 1 : !any ? -1 : order_of(&key, &least);
+
+		cursor->layers[i].here = order <= 0;
+		if (order > 0)
+			continue;
+		for (unsigned k = i + 1; order < 0 && k < cursor->n_layers; k++)
+			cursor->layers[k].here = false;
+		cursor->in_file = cursor->in_file && order == 0;
+		least = key;
+		any = true;
+		*ret_node = node;
+	}
+	return any;
+}
+
+/* The smallest key of all, what is newer before what is older, what is deleted left out: but not all that is deleted behind the end, which is whole queues of others. */
 static bool choose(struct db_cursor *cursor)
 {
-	while (cursor->node != NULL || cursor->below) {
-		const struct behind_node *node = cursor->node;
-		int order = node == NULL ? 1 : !cursor->below ? -1 : order_of(node, &cursor->below_key);
+	const struct behind_node *node;
 
-		cursor->in_memory = order <= 0;
-		cursor->in_file = order >= 0;
-		if (order > 0) {
-			cursor->key = cursor->below_key;
-			cursor->value = cursor->below_value;
-			return true;
-		}
-		if (!node->deleted) {
-			cursor->key = (struct db_value){ behind_key(node), node->key_n };
-			cursor->value = (struct db_value){ node->value, node->value_n };
+	while (find_least(cursor, &node)) {
+		if (node == NULL || !node->deleted) {
+			cursor->key = node == NULL ? cursor->below_key : key_of(node);
+			cursor->value = node == NULL ? cursor->below_value : (struct db_value){ node->value, node->value_n };
 			return true;
 		}
 		if (is_beyond(cursor, node))
@@ -123,15 +154,15 @@ static bool choose(struct db_cursor *cursor)
 	return false;
 }
 
-static bool move_both(struct db_cursor *cursor, MDB_val key, MDB_cursor_op op)
+static bool move_all(struct db_cursor *cursor, MDB_val key, MDB_cursor_op op)
 {
-	struct behind *b = behind_of(cursor);
-
 	if (op == MDB_NEXT) {
 		step(cursor);
 	} else if (op == MDB_FIRST || op == MDB_SET_RANGE) {
-		cursor->node = behind_seek(b, cursor->table, op == MDB_FIRST ? NULL : key.mv_data, key.mv_size, false);
-		cursor->changes = behind_changes(b);
+		for (unsigned i = 0; i < cursor->n_layers; i++) {
+			cursor->layers[i].node = behind_seek(cursor->layers[i].list, cursor->table, op == MDB_FIRST ? NULL : key.mv_data, key.mv_size, false);
+			cursor->layers[i].changes = behind_changes(cursor->layers[i].list);
+		}
 		move_below(cursor, key, op);
 	} else {
 		(void)db_fail(cursor->txn, ERR_INVALID); /* such walks go forwards only; told as the end of this one */
@@ -139,15 +170,15 @@ static bool move_both(struct db_cursor *cursor, MDB_val key, MDB_cursor_op op)
 	return db_unusable(cursor->txn) == OK && choose(cursor);
 }
 
-/* --- the two as one ------------------------------------------------------------------------------------------------ */
+/* --- all as one ---------------------------------------------------------------------------------------------------- */
 
 /* Moves; false at the end or after an error, which the caller sees as the end and db_commit tells. */
 static bool move(struct db_cursor *cursor, MDB_val key, MDB_cursor_op op)
 {
 	if (cursor->cursor == NULL || db_unusable(cursor->txn) != OK)
 		return false;
-	if (db_is_behind(cursor->txn, cursor->table))
-		return move_both(cursor, key, op);
+	if (cursor->n_layers > 0)
+		return move_all(cursor, key, op);
 	return move_file(cursor, key, op, &cursor->key, &cursor->value);
 }
 
@@ -217,9 +248,9 @@ int db_cursor_del(struct db_cursor *cursor)
 		return error;
 	if (cursor->cursor == NULL || !cursor->started || cursor->key.n == 0)
 		return ERR_NOTFOUND;
-	if (db_is_behind(cursor->txn, cursor->table)) {
-		error = db_change_behind(cursor->txn);
-		if (error == OK && behind_del(behind_of(cursor), cursor->table, cursor->key.bytes, cursor->key.n) != OK)
+	if (db_target_of(cursor->txn, cursor->table) != NULL) {
+		error = db_is_behind(cursor->txn, cursor->table) ? db_change_behind(cursor->txn) : OK;
+		if (error == OK && behind_del(db_target_of(cursor->txn, cursor->table), cursor->table, cursor->key.bytes, cursor->key.n) != OK)
 			error = db_fail(cursor->txn, ERR_NOMEM);
 	} else {
 		error = db_remember(cursor->txn, mdb_cursor_del(cursor->cursor, 0));

@@ -10,135 +10,32 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/db_place.h"
+#include "tests/unit/db_model.h"
 
 enum { LOG, BEHIND };
-#define KEYS 400
 #define ROUNDS 1500
 
 static const char *const tables[] = { "log", "behind", NULL };
 static const struct db_options options = { .size_max = (size_t)64 << 20, .tables = tables, .behind = 1u << BEHIND, .volatile_store = true };
 
-/* value: 0 none, else what its first byte says and how long it is. */
-struct pairs { uint16_t value[KEYS]; };
-struct model { struct db_place *place; struct pairs now, kept, written; bool settled; uint32_t seed; struct db_txn txn; };
-
-static uint32_t draw(struct model *m, uint32_t below)
-{
-	m->seed = m->seed * 1664525 + 1013904223;
-	return (m->seed >> 8) % below;
-}
-
-static size_t key_of(uint32_t i, uint8_t key[DB_KEY_MAX])
-{
-	static const char tail[] = "a longer key now and then";
-
-	return db_key(key, "bwm", (int)(i % 3), i, tail, (size_t)i % sizeof tail);
-}
-
-static void assert_pair(const struct pairs *pairs, uint32_t i, const struct db_value *value)
-{
-	const uint8_t *bytes = value->bytes;
-
-	assert_int_equal(value->n, pairs->value[i] % 256);
-	for (size_t k = 0; k < value->n; k++)
-		assert_int_equal(bytes[k], pairs->value[i] % 251);
-}
-
-static void put_one(struct model *m, uint32_t i)
-{
-	uint8_t key[DB_KEY_MAX], value[256];
-	size_t n = key_of(i, key);
-	bool is_new = m->now.value[i] == 0 && m->kept.value[i] == 0 && m->written.value[i] == 0; /* so neither here nor in the file */
-
-	m->now.value[i] = (uint16_t)(1 + draw(m, 65535));
-	memset(value, m->now.value[i] % 251, sizeof value);
-	assert_int_equal((is_new ? db_put_new : db_put)(&m->txn, BEHIND, key, n, value, m->now.value[i] % 256), OK);
-}
-
-static void del_one(struct model *m, uint32_t i)
-{
-	uint8_t key[DB_KEY_MAX];
-	size_t n = key_of(i, key);
-
-	assert_int_equal(db_del(&m->txn, BEHIND, key, n), m->now.value[i] ? OK : ERR_NOTFOUND);
-	m->now.value[i] = 0;
-}
-
-/* Group g, from a key on; what is met may be deleted, and others may come and go behind and before it. */
-static void walk(struct model *m, struct db_txn *txn, bool change)
-{
-	uint32_t g = draw(m, 3), at = draw(m, KEYS / 3) * 3 + g;
-	uint8_t key[DB_KEY_MAX], expected[DB_KEY_MAX];
-	struct db_cursor cursor;
-
-	assert_int_equal(db_cursor_open(txn, BEHIND, &cursor), OK);
-	for (bool more = db_seek(&cursor, key, key_of(at, key), 1); more; more = db_next(&cursor), at += 3) {
-		while (at < KEYS && !m->now.value[at])
-			at += 3;
-		assert_true(at < KEYS);
-		assert_int_equal(cursor.key.n, key_of(at, expected));
-		assert_memory_equal(cursor.key.bytes, expected, cursor.key.n);
-		assert_pair(&m->now, at, &cursor.value);
-		if (change && draw(m, 4) == 0) {
-			assert_int_equal(db_cursor_del(&cursor), OK);
-			m->now.value[at] = 0;
-		}
-		if (change && draw(m, 8) == 0)
-			put_one(m, draw(m, KEYS));
-		if (change && draw(m, 8) == 0) {
-			uint32_t other = draw(m, KEYS);
-
-			if (other != at)
-				del_one(m, other);
-		}
-	}
-	db_cursor_close(&cursor);
-	while (at < KEYS && !m->now.value[at])
-		at += 3;
-	assert_true(at >= KEYS);
-	assert_int_equal(txn->error, OK);
-}
-
-static void assert_all(struct model *m, struct db_txn *txn)
-{
-	uint8_t key[DB_KEY_MAX];
-	uint64_t n = 0, expected = 0;
-	struct db_value value;
-
-	for (uint32_t i = 0; i < KEYS; i++) {
-		int error = db_get(txn, BEHIND, key, key_of(i, key), &value);
-
-		assert_int_equal(error, m->now.value[i] ? OK : ERR_NOTFOUND);
-		if (!error)
-			assert_pair(&m->now, i, &value);
-		expected += m->now.value[i] != 0;
-	}
-	assert_int_equal(db_count(txn, BEHIND, &n), OK);
-	assert_int_equal(n, expected);
-}
-
 static void open_again(struct model *m)
 {
-	db_abandon(m->place->db);
-	m->place->db = NULL;
-	if (db_open(m->place->dir, &options, &m->place->db, &m->place->err) != OK)
-		fail_msg("%s", m->place->err.text);
-	m->now = m->kept = m->written;
+	m->table = BEHIND;
+	model_open(m, &options);
 }
 
 static void end_turn(struct model *m)
 {
 	uint8_t key[DB_KEY_MAX];
 
-	switch (draw(m, 6)) {
+	switch (model_draw(m, 6)) {
 	case 0:
 		db_abort(&m->txn);
 		m->now = m->kept;
 		return;
 	case 1:
 		assert_int_equal(db_settle(&m->txn), OK);
-		if (draw(m, 2)) { /* and then it fails after all */
+		if (model_draw(m, 2)) { /* and then it fails after all */
 			assert_int_equal(db_put(&m->txn, BEHIND, "late", 4, "", 0), ERR_INVALID);
 			assert_int_equal(db_commit(&m->txn), ERR_INVALID);
 			m->now = m->kept;
@@ -162,16 +59,16 @@ static void it_is_one_table(void **state)
 	open_again(&m);
 	for (int round = 0; round < ROUNDS; round++) {
 		assert_int_equal(db_begin(m.place->db, &m.txn), OK);
-		for (uint32_t i = draw(&m, 30); i > 0; i--)
-			(draw(&m, 3) ? put_one : del_one)(&m, draw(&m, KEYS));
-		walk(&m, &m.txn, draw(&m, 2));
-		assert_all(&m, &m.txn);
+		for (uint32_t i = model_draw(&m, 30); i > 0; i--)
+			(model_draw(&m, 3) ? model_put : model_del)(&m, model_draw(&m, MODEL_KEYS));
+		model_walk(&m, &m.txn, model_draw(&m, 2));
+		model_assert(&m, &m.txn);
 		end_turn(&m);
 		assert_int_equal(db_begin_read(m.place->db, &read), OK);
-		assert_all(&m, &read);
-		walk(&m, &read, false);
+		model_assert(&m, &read);
+		model_walk(&m, &read, false);
 		db_abort(&read);
-		if (draw(&m, 40) == 0)
+		if (model_draw(&m, 40) == 0)
 			open_again(&m);
 	}
 }
@@ -185,8 +82,8 @@ static void a_read_transaction_may_change_it(void **state)
 	open_again(&m);
 	for (int kept = 0; kept < 2; kept++) {
 		assert_int_equal(db_begin_read(m.place->db, &m.txn), OK);
-		put_one(&m, 1);
-		assert_all(&m, &m.txn);
+		model_put(&m, 1);
+		model_assert(&m, &m.txn);
 		if (kept)
 			assert_int_equal(db_commit(&m.txn), OK);
 		else
@@ -194,7 +91,7 @@ static void a_read_transaction_may_change_it(void **state)
 		m.now.value[1] = kept ? m.now.value[1] : 0;
 		m.kept = m.now;
 		assert_int_equal(db_begin(m.place->db, &write), OK);
-		assert_all(&m, &write);
+		model_assert(&m, &write);
 		assert_int_equal(db_begin_read(m.place->db, &m.txn), OK);
 		assert_int_equal(db_put(&m.txn, BEHIND, "x", 1, "", 0), ERR_BUSY); /* somebody writes */
 		db_abort(&m.txn);
@@ -209,7 +106,7 @@ static void appending_goes_into_the_file(void **state)
 
 	open_again(&m);
 	assert_int_equal(db_begin(m.place->db, &m.txn), OK);
-	put_one(&m, 7);
+	model_put(&m, 7);
 	assert_int_equal(db_clear(&m.txn, BEHIND), ERR_INVALID);
 	db_abort(&m.txn);
 	m.now = m.kept;
@@ -230,14 +127,14 @@ static void its_memory_is_given_back(void **state)
 
 	open_again(&m);
 	assert_int_equal(db_begin(m.place->db, &m.txn), OK);
-	for (uint32_t i = 0; i < KEYS; i++)
-		put_one(&m, i);
+	for (uint32_t i = 0; i < MODEL_KEYS; i++)
+		model_put(&m, i);
 	assert_int_equal(db_commit(&m.txn), OK);
 	m.kept = m.now;
 	once = db_behind(m.place->db);
 	for (int i = 0; i < 10000; i++) { /* what is given up leaves nothing behind */
 		assert_int_equal(db_begin(m.place->db, &m.txn), OK);
-		put_one(&m, draw(&m, KEYS));
+		model_put(&m, model_draw(&m, MODEL_KEYS));
 		db_abort(&m.txn);
 		m.now = m.kept;
 	}
@@ -247,7 +144,7 @@ static void its_memory_is_given_back(void **state)
 	assert_int_equal(db_commit(&m.txn), OK);
 	assert_true(db_behind(m.place->db) <= (size_t)512 << 10);
 	assert_int_equal(db_begin_read(m.place->db, &m.txn), OK);
-	assert_all(&m, &m.txn);
+	model_assert(&m, &m.txn);
 	db_abort(&m.txn);
 }
 
