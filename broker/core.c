@@ -98,6 +98,7 @@ static struct core *core_make(const struct policy *policy, const char *policy_te
 	if (!core)
 		return NULL;
 	arena_init(&core->arena, TURN_ARENA_MAX);
+	arena_init(&core->other_arena, TURN_ARENA_MAX);
 	core->policy = policy;
 	core->policy_text = policy_text;
 	core->epoch = 1;
@@ -177,7 +178,8 @@ static void core_free(struct core *core)
 	free(core->dir);
 	free(core->agencies);
 	free(core->touched);
-	free(core->touched_ids);
+	free(core->told);
+	free(core->told_ids);
 	free(core->damaged);
 	free(core->new_keys);
 	buf_release(&core->listed);
@@ -187,16 +189,21 @@ static void core_free(struct core *core)
 	epoch_release(core);
 	broker_config_free(core->decided);
 	arena_release(&core->arena);
+	arena_release(&core->other_arena);
 	crypt_wipe(core, sizeof *core);
 	free(core);
 }
 
 void core_close(struct core *core)
 {
+	uint64_t ns;
+
 	if (!core)
 		return;
 	if (core->in_turn)
 		core_rollback(core);
+	if (core->db)
+		(void)db_commit_wait(core->db, &ns); /* a caller that gives up while one is on its way wants to know no more */
 	if (core->config_current && core->db)
 		(void)delta_settle(core); /* a clean stop leaves nothing to fold; if it fails the next start folds */
 	db_close(core->db);
@@ -228,22 +235,28 @@ static void forget_turn(struct core *core)
 {
 	memset(core->buckets, 0, sizeof core->buckets);
 	core->cases = NULL;
-	core->in_turn = false;
+	core->in_turn = core->flushed = false;
+}
+
+/* Staged, so that its commit need not be waited for; but not where a whole table is written, of which there should not be a copy in memory. */
+static int begin_txn(struct core *core)
+{
+	const bool direct = core->direct || core->shadow || !core->config_current;
+
+	core->direct = false;
+	return direct ? db_begin(core->db, &core->txn) : db_begin_staged(core->db, &core->txn);
 }
 
 int core_begin(struct core *core, moment now)
 {
 	int error;
 
-	for (size_t i = 0; i < core->n_touched; i++)
-		core->agencies[core->touched[i]].touched = false;
-	core->n_touched = 0;
 	arena_reset(&core->arena);
 	if (now < core->recorded_at) {
 		core->clock_jumps++;
 		now = core->recorded_at; /* recorded_at never goes back (domain.md 3.1) */
 	}
-	error = db_begin(core->db, &core->txn);
+	error = begin_txn(core);
 	if (error)
 		return error;
 	core->txn.reserve = true; /* what may not use the head-room asks turn_room */
@@ -259,16 +272,27 @@ int core_begin(struct core *core, moment now)
 	return error;
 }
 
+int core_begin_direct(struct core *core, moment now)
+{
+	core->direct = true;
+	return core_begin(core, now);
+}
+
+static void forget_touched(struct core *core)
+{
+	for (size_t i = 0; i < core->n_touched; i++)
+		core->agencies[core->touched[i]].touched = false;
+	core->n_touched = 0;
+}
+
 void core_rollback(struct core *core)
 {
 	db_abort(&core->txn);
 	keys_rollback(core);
-	for (size_t i = 0; i < core->n_touched; i++)
-		core->agencies[core->touched[i]].touched = false;
-	core->n_touched = 0;
+	forget_touched(core);
 	agencies_rollback(core);
 	recent_rollback(core);
-	core->last = core->committed;
+	core->last = core->handed;
 	nodes_rollback(core);
 	core->issued = core->issued_committed;
 	delta_rollback(core);
@@ -290,28 +314,32 @@ int turn_room(struct core *core)
 	return core->low ? ERR_FULL : OK;
 }
 
-int core_commit(struct core *core)
+int core_flush(struct core *core)
 {
-	int error = cases_flush(core);
+	int error = core->flushed ? OK : cases_flush(core);
 
-	if (!error)
+	if (!error && !core->flushed)
 		error = nodes_flush(core);
-	if (!error)
+	if (!error && !core->flushed)
 		error = behind_flush(core);
 	if (!error)
 		error = core->txn.error;
 	if (!error)
 		error = keys_commit(core); /* synced before the records that need them */
-	if (!error)
-		error = db_commit(&core->txn);
-	if (error) {
-		core->full = core->full || error == ERR_FULL;
-		core_rollback(core);
-		return error;
-	}
-	if (core->last != core->committed)
+	core->flushed = !error;
+	return error;
+}
+
+/* What the turn has changed counts from now on: in memory the next one builds on it. */
+static int hand_over(struct core *core)
+{
+	const struct arena arena = core->arena;
+	uint16_t *told = core->told;
+	int error;
+
+	if (core->last != core->handed)
 		core->recorded_at = core->now;
-	core->committed = core->last;
+	core->handed = core->last;
 	nodes_commit(core);
 	core->issued_committed = core->issued;
 	core->format = STORE_FORMAT;
@@ -324,24 +352,115 @@ int core_commit(struct core *core)
 	core->config_current = true;
 	broker_config_free(core->decided);
 	core->decided = NULL;
+	core->n_told = core->n_touched;
+	core->told = core->touched;
+	forget_touched(core);
+	core->touched = told;
 	forget_turn(core);
-	return error ? ERR_UNSYNCED : OK; /* without memory for what is on disk only a restart helps: the log has it */
+	core->arena = core->other_arena;
+	core->other_arena = arena;
+	return error ? ERR_UNSYNCED : OK; /* without memory for what the log will have only a restart helps */
+}
+
+static int give_up(struct core *core, int error)
+{
+	core->full = core->full || error == ERR_FULL;
+	core_rollback(core);
+	return error;
+}
+
+int core_commit(struct core *core)
+{
+	int error = core_flush(core);
+
+	if (!error)
+		error = db_commit(&core->txn);
+	if (error)
+		return give_up(core, error);
+	error = hand_over(core);
+	core->committed = core->handed;
+	return error;
+}
+
+/* --- a commit that is not waited for ---------------------------------------------------------------------------------------------- */
+
+bool core_may_fly(const struct core *core)
+{
+	return core->in_turn && core->flushed && db_may_fly(&core->txn);
+}
+
+int core_commit_begin(struct core *core)
+{
+	int error = db_commit_begin(&core->txn);
+
+	return error ? give_up(core, error) : hand_over(core);
+}
+
+bool core_commit_done(const struct core *core)
+{
+	return db_commit_done(core->db);
+}
+
+int core_commit_fd(struct core *core, int *ret_fd)
+{
+	return db_commit_fd(core->db, ret_fd);
+}
+
+/* All that is in memory and follows from the store, from what is on disk: as at a start. */
+static int read_again(struct core *core)
+{
+	int error;
+
+	db_forget_behind(core->db);
+	recent_forget(core);
+	core->last = core->handed = core->committed = 0;
+	core->recorded_at = MOMENT_NONE;
+	core->epoch = 1;
+	core->issued = (struct issued){ 0 };
+	core->n_agencies = core->n_agencies_committed = core->n_told = core->n_damaged = 0;
+	memset(core->agency_slots, 0, sizeof core->agency_slots);
+	error = log_last(core);
+	if (!error)
+		error = checkpoints_load(core);
+	if (!error)
+		error = agencies_load(core);
+	if (!error)
+		error = nodes_load(core, core->last);
+	if (!error)
+		error = delta_open(core);
+	return error ? error : behind_open(core);
+}
+
+int core_commit_wait(struct core *core, uint64_t *ret_us)
+{
+	uint64_t ns = 0;
+	int error = db_commit_wait(core->db, &ns);
+
+	*ret_us = ns / 1000;
+	if (!error) {
+		core->committed = core->handed;
+		return OK;
+	}
+	if (core->in_turn)
+		core_rollback(core);
+	core->full = core->full || error == ERR_FULL;
+	return error == ERR_UNSYNCED || read_again(core) ? ERR_UNSYNCED : error; /* what cannot be read back is for a new process */
 }
 
 /* --- questions ----------------------------------------------------------------------------------------------------------------- */
 
 int core_touched(struct core *core, const char *const **ret_agencies, size_t *ret_n)
 {
-	const char **grown = realloc(core->touched_ids, (core->n_touched + 1) * sizeof *grown);
+	const char **grown = realloc(core->told_ids, (core->n_told + 1) * sizeof *grown);
 
 	*ret_n = 0;
 	if (!grown)
 		return ERR_NOMEM;
-	core->touched_ids = grown;
-	for (size_t i = 0; i < core->n_touched; i++)
-		grown[i] = core->agencies[core->touched[i]].id;
+	core->told_ids = grown;
+	for (size_t i = 0; i < core->n_told; i++)
+		grown[i] = core->agencies[core->told[i]].id;
 	*ret_agencies = grown;
-	*ret_n = core->n_touched;
+	*ret_n = core->n_told;
 	return OK;
 }
 

@@ -38,9 +38,22 @@ void core_abandon(struct core *core);                       /* as a kill -9: wha
 void core_set_policy(struct core *core, const struct policy *policy, const char *policy_text);  /* between turns */
 
 int core_begin(struct core *core, moment now);              /* recorded_at of the turn: the later of now and the last one (an earlier now is counted: core_status) */
+/* The same, but what a turn changes goes into the store's transaction at once, so that what the store refuses is refused to the one who asked for it, and not at the commit to all. Slower. No commit may be on its way. */
+int core_begin_direct(struct core *core, moment now);
+/* All of the turn into what will be written; the last step that may fail for a reason of its own. core_commit does it, too. Afterwards: core_commit, core_commit_begin or core_rollback. */
+int core_flush(struct core *core);
 /* OK: everything of the turn is on disk. ERR_FULL: nothing happened, every receipt of the turn becomes refused/storage-full (the caller's to tell). ERR_UNSYNCED: stop the process. Others: nothing happened. */
 int core_commit(struct core *core);
 void core_rollback(struct core *core);
+/* A commit beside the next turn, which is most of a turn's time on a disk:  core_begin A … core_flush, core_commit_begin,  core_begin B … core_flush, core_commit_wait (A is on disk: its receipts are told),
+ * core_commit_begin (B) or core_commit. B builds on A; both are written in order; nothing of A is told before core_commit_wait returned OK, and nothing else is asked of the core meanwhile but core_deliveries_packed,
+ * which gives what is on disk and hangs on nothing else; that only between the turns. core_may_fly: whether a flushed turn's commit may be begun so (not where tables are written out); if not, core_commit. An error of core_commit_begin: nothing happened. */
+bool core_may_fly(const struct core *core);
+int core_commit_begin(struct core *core);
+bool core_commit_done(const struct core *core);             /* core_commit_wait will not wait */
+int core_commit_fd(struct core *core, int *ret_fd);         /* readable when core_commit_wait will not wait. Borrowed until core_close. ERR_NOMEM */
+/* OK also when none is on its way. ret_us: how long it took, without what we were late. ERR_UNSYNCED: stop the process. Others: nothing of that turn happened, a turn that was begun since is rolled back, and the core has read its state from the disk again. */
+int core_commit_wait(struct core *core, uint64_t *ret_us);
 /* The turn has used so much memory that it should take nothing more: an operation that finds none left fails with ERR_NOMEM, and all of the turn with it. */
 bool core_crowded(const struct core *core);
 
@@ -81,7 +94,7 @@ struct core_delivery {
 /* What is queued for the agency with sequence > after, in order, at most max_n and about max_bytes. */
 int core_deliveries_packed(struct core *core, const char *agency, uint64_t after, size_t max_n, size_t max_bytes, struct arena *arena, struct core_delivery **ret_items, size_t *ret_n);
 int core_deliveries(struct core *core, const char *agency, uint64_t after, size_t max_n, size_t max_bytes, struct arena *arena, struct core_delivery **ret_items, size_t *ret_n);
-/* Agencies for which the last committed turn queued something new (borrowed until the next core_begin). */
+/* Agencies for which the last committed turn queued something new (borrowed until the next commit). */
 int core_touched(struct core *core, const char *const **ret_agencies, size_t *ret_n);
 
 struct core_queue { const char *agency; uint64_t n, oldest_sequence; moment oldest_at; };

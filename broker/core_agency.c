@@ -108,3 +108,13 @@ void agencies_rollback(struct core *core)
 	for (size_t i = 0; i < core->n_agencies; i++)
 		*slot_of(core, core->agencies[i].id) = (uint16_t)(i + 1);
 }
+
+void agency_tell(struct core *core, uint16_t number)
+{
+	uint16_t *grown = realloc(core->told, (core->n_told + 1) * sizeof *grown);
+
+	if (!grown)
+		return; /* as above */
+	core->told = grown;
+	core->told[core->n_told++] = number;
+}

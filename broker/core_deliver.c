@@ -69,6 +69,8 @@ static int narrow(struct core *core, struct db_txn *txn, const char *ref, struct
 		error = case_read(core, txn, state->merged_into, arena, &state); /* consent is given and withdrawn on the case that goes on */
 	if (error && error != ERR_CORRUPT)
 		return error;
+	if (!error && state->has_last && state->last > core->committed)
+		return ERR_AGAIN; /* what it hangs on is not on disk */
 	route->care &= error ? 0 : rules_care(state, core->policy, route->agency, core->recorded_at);
 	route->has_care = route->care != 0;
 	return OK;

@@ -193,7 +193,7 @@ static int sweep_begin(struct core *core)
 	d->sweep = sweep;
 	d->sweep_n = n;
 	d->at = d->at_committed = 0;
-	d->from = core->committed;
+	d->from = core->handed;
 	return OK;
 }
 
@@ -225,7 +225,7 @@ static int write_one(struct core *core, struct held *e)
 int delta_flush(struct core *core, bool all)
 {
 	struct delta *d = core->delta;
-	size_t quota = SWEEP_LEAST + SWEEP_PER_RECORD * (core->last - core->committed);
+	size_t quota = SWEEP_LEAST + SWEEP_PER_RECORD * (core->last - core->handed);
 	int error = OK;
 
 	if (!d)
@@ -233,7 +233,7 @@ int delta_flush(struct core *core, bool all)
 	if (d->at > d->at_committed || d->ends)
 		return OK; /* this turn has written already, for whoever reads the table itself */
 	d->all = all || d->states.dirty_bytes > BYTES_MAX;
-	if (d->all || (d->at == d->sweep_n && d->states.dirty && core->committed - d->applied > core->behind_max))
+	if (d->all || (d->at == d->sweep_n && d->states.dirty && core->handed - d->applied > core->behind_max))
 		error = sweep_begin(core);
 	if (d->all)
 		quota = d->sweep_n;
@@ -244,7 +244,7 @@ int delta_flush(struct core *core, bool all)
 	}
 	d->ends = d->at == d->sweep_n && d->at_committed < d->sweep_n;
 	if (d->all && !d->sweep_n)
-		d->ends = d->applied != (d->from = core->committed);
+		d->ends = d->applied != (d->from = core->handed);
 	return error;
 }
 
@@ -430,7 +430,7 @@ int delta_settle(struct core *core)
 	if (!core->delta || (!core->delta->states.dirty && core->written == core->committed))
 		return OK;
 	core->settle = true;
-	error = core_begin(core, core->recorded_at == MOMENT_NONE ? 0 : core->recorded_at);
+	error = core_begin_direct(core, core->recorded_at == MOMENT_NONE ? 0 : core->recorded_at); /* no copy of all states in memory */
 	if (error)
 		return error;
 	error = delta_flush(core, true);

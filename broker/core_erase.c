@@ -417,7 +417,7 @@ int core_erase_run(struct core *core, moment now, size_t *ret_n, struct err *err
 				(void)err_set(err, error, "the keys are destroyed, and it could not be recorded: %s; it is done again at the next start", err_text(error));
 		}
 		if (!error && pending.n)
-			arena_wipe(&core->arena); /* what earlier turns left in it */
+			arena_wipe(&core->arena), arena_wipe(&core->other_arena); /* what earlier turns left in them */
 		*ret_n += error ? 0 : pending.n;
 	} while (!error && pending.n == RUN_MAX);
 	arena_release(&arena);

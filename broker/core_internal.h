@@ -86,8 +86,9 @@ struct core {
 	char *held; uint64_t left;    /* why the log is held, and how much of it is left */
 	bool hold_unwritten;          /* not on disk yet */
 	uint64_t horizon;             /* a backup covers it up to here */
-	uint64_t committed;
-	struct tree tree, tree_committed; /* over what is appended, and over what is committed */
+	uint64_t committed;           /* up to here it is on disk: only that is told to anybody */
+	uint64_t handed;              /* and up to here it counts in memory, where a turn that is given up goes back to; behind `committed` while a commit is on its way */
+	struct tree tree, tree_committed; /* over what is appended, and over what counts */
 	struct issued issued, issued_committed;
 	moment recorded_at;           /* of the last record */
 	uint64_t clock_jumps;
@@ -103,9 +104,11 @@ struct core {
 	uint64_t hashed;              /* ids of records from here on have the hash of format 3 */
 
 	/* the turn */
-	struct arena arena;
+	struct arena arena, other_arena; /* the latter has what the turn before said, until the next one is handed over */
 	struct db_txn txn, key_txn;
 	bool in_turn, in_key_txn;
+	bool direct;                  /* the next turn is not to be staged */
+	bool flushed;                 /* core_flush has been called */
 	bool low_known, low;          /* only acknowledgements, audits and the like may still be written */
 	moment now;
 	struct loaded *buckets[CASE_BUCKETS], *cases;
@@ -114,7 +117,8 @@ struct core {
 	struct agency_entry *agencies; size_t n_agencies, n_agencies_committed;
 	uint16_t agency_slots[AGENCY_SLOTS]; /* number + 1 */
 	uint16_t *touched; size_t n_touched;
-	const char **touched_ids;
+	uint16_t *told; size_t n_told; /* those of the last turn that counts */
+	const char **told_ids;
 	struct key_set *key_sets[KEY_SETS]; /* core_keys.c */
 	const struct case_keys *keys_last; char keys_of[65]; /* whose keys were asked for last; empty: nobody's */
 	struct recent *recent;        /* core_recent.c; NULL: nothing is kept */
@@ -193,6 +197,7 @@ int agencies_load(struct core *core);
 int agency_number(struct core *core, const char *id, bool make, uint16_t *ret_number); /* ERR_NOTFOUND */
 void agency_touch(struct core *core, uint16_t number);
 void agencies_rollback(struct core *core);
+void agency_tell(struct core *core, uint16_t number); /* it is to be asked again about its queue when the commit on its way has arrived */
 
 /* --- core_case.c ---------------------------------------------------------------------------------------------------------------- */
 int case_load(struct core *core, const char *ref, struct loaded **ret_case);
@@ -286,7 +291,7 @@ Reentry__Route *route_of(const struct rules_record *record, const char *agency);
 bool delivery_ends(const struct rules_record *record, const char *agency);       /* with this the agency's last relation ends */
 /* An EVENT as one receiver may see it; borrows from the record and the policy. ERR_NOTFOUND: nothing of it. */
 int delivery_make(const struct policy *policy, const struct core_record *record, const Reentry__Route *route, struct arena *arena, Reentry__Delivery **ret_delivery);
-/* What the queue's entry says is delivered: of item the sequence is given. ERR_NOTFOUND: nothing may be shown of it, or not now. */
+/* What the queue's entry says is delivered: of item the sequence is given. ERR_NOTFOUND: nothing may be shown of it, or not now. ERR_AGAIN: not before the commit on its way has arrived. */
 int deliver_one(struct core *core, struct db_txn *txn, uint16_t number, const char *ref, struct arena *arena, struct core_delivery *item);
 
 /* --- core_recent.c ------------------------------------------------------------------------------------------------------------------- */

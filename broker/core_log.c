@@ -249,7 +249,7 @@ int log_last(struct core *core)
 	if (!error)
 		error = log_header(&txn, position, &core->arena, &header);
 	if (!error) {
-		core->last = core->committed = position;
+		core->last = core->handed = core->committed = position;
 		core->recorded_at = header->recorded_at;
 		core->epoch = header->epoch;
 	}

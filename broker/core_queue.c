@@ -153,8 +153,15 @@ int core_deliveries_packed(struct core *core, const char *agency, uint64_t after
 		error = entry_read(&cursor.value, &entry);
 		for (size_t i = 2; i < cursor.key.n; i++)
 			delivery.sequence = delivery.sequence << 8 | ((const uint8_t *)cursor.key.bytes)[i];
+		if (delivery.sequence > core->committed)
+			break; /* on its way to the disk */
 		if (!error)
 			error = deliver_one(core, &txn, number, entry.ref, arena, &delivery);
+		if (error == ERR_AGAIN) {
+			agency_tell(core, number);
+			error = OK;
+			break;
+		}
 		if (error == ERR_NOTFOUND) {
 			error = OK; /* nothing of it may be shown any more (erased, or the agency has left the configuration), or not now (the case is damaged): it stays */
 			continue;

@@ -237,6 +237,7 @@ static int shadow_make(struct core *live, struct core **ret_shadow, struct err *
 	tree_init(&core->tree);
 	nodes_commit(core);
 	arena_init(&core->arena, TURN_ARENA_MAX);
+	arena_init(&core->other_arena, TURN_ARENA_MAX);
 	if (db_info(live->db, &info))
 		return err_set(err, ERR_CORRUPT, "the size of the store cannot be found out");
 	options.size_max = info.size_max + SCRATCH_MORE;

@@ -144,7 +144,7 @@ bool recent_find(const struct core *core, uint64_t position, uint16_t number, co
 /* The same positions come again with something else. */
 void recent_rollback(struct core *core)
 {
-	for (uint64_t position = core->committed + 1; core->recent && position <= core->last; position++)
+	for (uint64_t position = core->handed + 1; core->recent && position <= core->last; position++)
 		if (slot_of(core->recent, position)->position == position)
 			slot_of(core->recent, position)->position = 0;
 }

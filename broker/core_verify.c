@@ -177,7 +177,7 @@ static int check_records(struct verify *v)
 			fault(v, "the records %llu to %llu are missing", (unsigned long long)core->last + 1, (unsigned long long)position - 1);
 			v->missing += position - core->last - 1;
 		}
-		core->last = core->committed = position;
+		core->last = core->handed = core->committed = position;
 		v->result.records++;
 		arena_reset(&v->arena);
 		check_nodes(v, position);
