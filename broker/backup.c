@@ -53,6 +53,7 @@ static void on_done(void *context, int fd, unsigned events)
 	int rc;
 
 	(void)events;
+	turn_settle(broker);
 	loop_remove(broker->loop, fd);
 	(void)pthread_join(backup->thread, NULL); /* it has ended, or is about to */
 	broker->backup = NULL;

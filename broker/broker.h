@@ -50,7 +50,9 @@ struct broker {
 	struct backup *backup;               /* being written; NULL: none */
 
 	struct sessions sessions;
-	struct turn *turn;
+	struct turn *turn, *other;           /* the one that is being made; the one before, */
+	bool open, flying;                   /* it goes on taking what comes in; its commit is on its way */
+	uint64_t commit_us;                  /* that the last commit took */
 	struct arena reading;                /* deliveries and answers of one round; reset between */
 	bool want_told;                      /* some session has deliveries to record */
 	bool incoming;                       /* the sockets have something */
@@ -132,14 +134,16 @@ void hold_sweep(struct session *session);
 void hold_tick(struct broker *broker, struct session *session, int64_t now);
 void hold_forget(struct session *session);
 
-/* --- turn.c: from input to disk to receipts ------------------------------------------------------------------------------- */
+/* --- turn.c, turn_*.c: from input to disk to receipts ------------------------------------------------------------------------------- */
 
 int turn_new(struct broker *broker, struct err *err);
 void turn_free(struct broker *broker);
 void turn_wipe(struct broker *broker);              /* between turns: overwrites what they left in memory */
-/* One turn, if there is anything to do: receive, fire, take items round robin, commit, receipts. */
+/* One turn, if there is anything to do: receive, fire, take items round robin, commit, receipts. It may be on its way to the disk when this returns. */
 void turn_run(struct broker *broker);
 bool turn_wanted(struct broker *broker);
+/* Waits for the turn that is on its way, and tells its receipts: before anything but turn_run and deliver_all asks the core or writes. */
+void turn_settle(struct broker *broker);
 /* A turn of its own around one thing (an operator's command, an audit record). The step's error, or the commit's. */
 int turn_alone(struct broker *broker, int (*step)(void *context, struct broker *broker), void *context);
 /* Sets the loop's timer to the core's next deadline. */

@@ -430,6 +430,7 @@ static void on_request(void *context, struct control_call *call, const char *tex
 	struct request request = { .broker = context, .call = call };
 	int rc;
 
+	turn_settle(context);
 	arena_init(&request.arena, 0);
 	rc = run(&request, text, n);
 	if (!request.later)

@@ -25,7 +25,7 @@ static bool work_ready(void *context)
 {
 	struct broker *broker = context;
 
-	return broker->incoming || broker->hungry || broker->asking || turn_wanted(broker);
+	return broker->incoming || (broker->hungry && !broker->open) || broker->asking || turn_wanted(broker);
 }
 
 static void work(void *context)
@@ -35,10 +35,22 @@ static void work(void *context)
 	if (broker->incoming || turn_wanted(broker))
 		turn_run(broker);
 	broker->incoming = false;
-	if (broker->hungry)
+	if (broker->hungry && !broker->open)
 		deliver_all(broker);
-	if (broker->asking)
+	if (broker->asking) {
+		turn_settle(broker);
 		query_round(broker);
+	}
+}
+
+static void on_committed(void *context, int fd, unsigned events)
+{
+	(void)fd;
+	(void)events;
+	if (((struct broker *)context)->open)
+		turn_run(context); /* it takes off now */
+	else
+		turn_settle(context);
 }
 
 static void on_due(void *context)
@@ -63,6 +75,7 @@ static void on_tick(void *context)
 	struct broker *broker = context;
 	const int64_t now = clock_monotonic_ms();
 
+	turn_settle(broker);
 	zap_record(broker);
 	sessions_tick(broker, now);
 	deliver_tick(broker, now);
@@ -80,6 +93,7 @@ static void on_minute(void *context)
 	struct err err;
 	size_t n;
 
+	turn_settle(broker);
 	if (broker->erase_again && control_erase_pending(broker, &n, &err))
 		log_error("erasure confirmed and not executed: %s; it is tried again each minute", err.text);
 	if (!daemon_fds(&open, &max) && open > max - max / 5)
@@ -104,6 +118,7 @@ static void on_signal(void *context, int number)
 		loop_stop(broker->loop);
 		return;
 	}
+	turn_settle(broker);
 	(void)daemon_notify("RELOADING=1"); /* a courtesy to systemctl */
 	(void)broker_reload(broker, &err); /* it logs what it did */
 	(void)daemon_notify("READY=1");
@@ -192,8 +207,12 @@ static int open_loop(struct broker *broker, struct err *err)
 
 static int start_duties(struct broker *broker, struct err *err)
 {
-	int rc = loop_add_ready(broker->loop, work_ready, work, broker);
+	int fd = -1, rc = loop_add_ready(broker->loop, work_ready, work, broker);
 
+	if (!rc)
+		rc = core_commit_fd(broker->core, &fd);
+	if (!rc)
+		rc = loop_add(broker->loop, fd, LOOP_READ, on_committed, broker);
 	if (!rc)
 		rc = loop_timer_set(broker->loop, &broker->tick, TICK_MS);
 	if (!rc)
@@ -202,7 +221,7 @@ static int start_duties(struct broker *broker, struct err *err)
 		rc = loop_timer_set(broker->loop, &broker->watchdog, daemon_watchdog_ms());
 	turn_schedule(broker);
 	broker->turn_now = true; /* a changed configuration is the first record */
-	return rc ? err_set(err, rc, "no room in the event loop") : OK;
+	return rc ? err_set(err, rc, "no room in the event loop, or no thread") : OK;
 }
 
 int broker_open(struct broker *broker, const char *config_path, struct err *err)
@@ -258,6 +277,8 @@ int broker_run(struct broker *broker)
 
 void broker_close(struct broker *broker)
 {
+	if (broker->turn)
+		turn_settle(broker);
 	for (size_t i = 0; broker->server && i < broker->sessions.n; i++)
 		if (broker->sessions.items[i]->up)
 			session_end(broker, broker->sessions.items[i], "shutdown", NULL);

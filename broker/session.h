@@ -54,9 +54,7 @@ struct session {
 	size_t n_frames, n_items, n_bytes;
 	bool active;                     /* in the ring of sessions that have input */
 	struct session *next_active;
-	size_t turn_first, turn_last;    /* operations of the present turn, as index + 1; 0: none */
-	size_t turn_n;                   /* how many */
-	size_t offered;                  /* of these, items of Publish */
+	size_t chain;                    /* of its operations in the turn that is being made (turn_internal.h), as index + 1; 0: none */
 	uint64_t frames_in;              /* number of the last frame that was kept */
 	struct hold *holds; size_t n_holds;   /* NULL while none */
 	uint64_t asked;                  /* number of the last Ping that was sent behind a refusal */

@@ -169,7 +169,7 @@ def prison_of():
         agent.close()
 
 
-@pytest.mark.parametrize("code, every", [(errno.ENOMEM, 997), (MAP_FULL, 997)], ids=["busy", "storage-full"])
+@pytest.mark.parametrize("code, every", [(errno.ENOMEM, 97), (MAP_FULL, 997)], ids=["busy", "storage-full"])
 def test_the_real_agent_keeps_its_order_over_a_broker_that_fails_now_and_then(country, prison_of, code, every):
     failing = os.path.join(country.folder, "failing")
     country.environment = {"LD_PRELOAD": os.path.join(BUILD, "test", "shim_put.so"), "PUT_FAILS_WHILE": failing, "PUT_FAILS_EVERY": str(every), "PUT_FAILS_CODE": str(code)}
