@@ -273,6 +273,7 @@ int behind_open(struct core *core)
 	struct behind_mark mark = { 0 };
 	int error = db_begin_read(core->db, &core->txn);
 
+	core->txn.reserve = true; /* what is made again is in memory only: no disk is too full for it */
 	buf_clear(&core->listed);
 	if (!error)
 		error = behind_read(&core->txn, core->committed, &mark);

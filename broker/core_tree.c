@@ -172,6 +172,7 @@ int nodes_load(struct core *core, uint64_t last)
 	struct behind_mark mark = { 0 };
 	int error = db_begin_read(core->db, &core->txn);
 
+	core->txn.reserve = true; /* what is made again is in memory only: no disk is too full for it */
 	if (!error)
 		error = behind_read(&core->txn, last, &mark);
 	if (!error)
