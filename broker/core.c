@@ -136,6 +136,8 @@ int core_open(const struct core_options *options, const struct policy *policy, c
 	if (!core)
 		return ERR_NOMEM;
 	error = open_stores(options, core, err);
+	if (!error && options->beside && seals_open(core))
+		error = err_set(err, ERR_NOMEM, "out of memory");
 	if (!error)
 		error = core_load(core, err);
 	if (error) {
@@ -174,6 +176,7 @@ int core_open_to_read(const struct core_options *options, const struct policy *p
 
 static void core_free(struct core *core)
 {
+	seals_close(core);
 	keys_forget(core);
 	free(core->dir);
 	free(core->agencies);
@@ -216,6 +219,7 @@ void core_abandon(struct core *core)
 {
 	if (!core)
 		return;
+	seals_close(core);
 	db_abandon(core->db);
 	db_abandon(core->keys);
 	core_free(core);
@@ -287,6 +291,7 @@ static void forget_touched(struct core *core)
 
 void core_rollback(struct core *core)
 {
+	seals_drop(core);
 	db_abort(&core->txn);
 	keys_rollback(core);
 	forget_touched(core);
@@ -318,6 +323,8 @@ int core_flush(struct core *core)
 {
 	int error = core->flushed ? OK : cases_flush(core);
 
+	if (!error && !core->flushed)
+		error = seals_collect(core);
 	if (!error && !core->flushed)
 		error = nodes_flush(core);
 	if (!error && !core->flushed)

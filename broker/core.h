@@ -27,6 +27,7 @@ struct core_options {
 	bool volatile_store;         /* rehearsal: no sync */
 	uint64_t behind_max;         /* records that the case states in the store may be behind the log; 0: the default */
 	const uint8_t *master_key;   /* KEY_SIZE; wraps the case keys */
+	bool beside;                 /* turns with many records are sealed by a second thread, too */
 	const uint8_t *signing_seed; /* KEY_SIZE; signs checkpoints; may be NULL (no checkpoints) */
 };
 

@@ -189,6 +189,7 @@ static int was_told(struct core *core, const char *ref, const char *agency)
 	uint64_t position = 0;
 	int error = tombstone_get(&core->txn, ref, &position);
 
+	seals_wait(core);
 	while (!error && position) {
 		Reentry__Header *header = NULL;
 

@@ -182,6 +182,7 @@ static int chain_end(struct core *core, const char *ref, uint64_t *ret_last)
 
 	*ret_last = 0;
 	arena_init(&arena, 0);
+	seals_wait(core);
 	for (uint64_t position = core->last; position && !*ret_last && !error; position--) {
 		Reentry__Header *header = NULL;
 

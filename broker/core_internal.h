@@ -104,6 +104,7 @@ struct core {
 	uint64_t hashed;              /* ids of records from here on have the hash of format 3 */
 
 	/* the turn */
+	struct sealer *sealer;        /* core_seal.c; NULL: all is sealed at once */
 	struct arena arena, other_arena; /* the latter has what the turn before said, until the next one is handed over */
 	struct db_txn txn, key_txn;
 	bool in_turn, in_key_txn;
@@ -141,6 +142,8 @@ void keys_forget(struct core *core);                          /* wipes and frees
 
 /* --- core_log.c ------------------------------------------------------------------------------------------------------------ */
 /* Appends one record: fills position, time and epoch into the header, seals the body. class 0: under the broker's own key. */
+struct seal_job { uint8_t key[KEY_SIZE]; const uint8_t *body; size_t body_n, header_n; uint8_t *value; uint64_t position; uint8_t leaf[HASH_SIZE]; }; /* value: header and prefix are in it, and it has room for the rest */
+void log_seal(struct seal_job *job); /* any thread */
 int log_append(struct core *core, Reentry__Header *header, const void *body, size_t body_n);
 /* What is in Header.commitment, and the salt in it: whoever is given the salt of a record and its opened body can check the one against the other, and learns of no other record. */
 void log_salt(const uint8_t key[KEY_SIZE], uint64_t position, uint8_t ret_salt[KEY_SIZE]);
@@ -162,6 +165,15 @@ int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct ar
 int log_header(struct db_txn *txn, uint64_t position, struct arena *arena, Reentry__Header **ret_header); /* alone; checked, and not opened */
 int log_leaf(struct db_txn *txn, uint64_t position, uint8_t ret_hash[HASH_SIZE]); /* as stored, not checked */
 int log_last(struct core *core);                              /* at open: core->last, core->recorded_at */
+
+/* --- core_seal.c ----------------------------------------------------------------------------------------------------------- */
+int seals_open(struct core *core);
+void seals_close(struct core *core);
+struct seal_job *seals_room(struct core *core);               /* for a record of this turn; NULL: it is to be sealed at once */
+void seals_publish(struct core *core);                        /* that one is filled in */
+void seals_wait(struct core *core);                           /* until all of this turn can be read: before a record of it is read by other than log_read */
+int seals_collect(struct core *core);                         /* the same, and their leaf hashes are in the tree */
+void seals_drop(struct core *core);                           /* the turn is given up */
 
 /* --- core_tree.c ----------------------------------------------------------------------------------------------------------- */
 /* At open: the right edge of what is written, O(log n), and the leaves behind it, up to `last`. */

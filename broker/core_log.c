@@ -50,51 +50,68 @@ void log_commitment(const uint8_t salt[KEY_SIZE], const void *body, size_t body_
 	crypt_sha256_parts(parts, 2, ret_commitment);
 }
 
-static void commit_to(Reentry__Header *header, const uint8_t key[KEY_SIZE], const void *body, size_t body_n, uint8_t commitment[HASH_SIZE])
+/* The commitment is the last field of a packed header, and takes its place there when it is known. */
+void log_seal(struct seal_job *job)
 {
-	uint8_t salt[KEY_SIZE];
+	uint8_t *header = job->value + PREFIX, *sealed = header + job->header_n, salt[KEY_SIZE];
 
-	header->has_commitment = body_n != 0;
-	header->commitment = (ProtobufCBinaryData){ HASH_SIZE, commitment };
-	if (body_n == 0)
-		return;
-	log_salt(key, header->position, salt);
-	log_commitment(salt, body, body_n, commitment);
+	if (job->body_n) {
+		log_salt(job->key, job->position, salt);
+		log_commitment(salt, job->body, job->body_n, sealed - HASH_SIZE);
+	}
+	/* The header is authenticated with the body: a body cannot be moved to another position, case or time. */
+	crypt_seal(job->key, job->body, job->body_n, header, job->header_n, sealed);
+	leaf_hash(header, job->header_n, sealed, job->body_n + SEAL_OVERHEAD, job->leaf);
+	memcpy(job->value, job->leaf, HASH_SIZE);
+}
+
+/* Into the tree at once, or when the turn ends: all of them in order. */
+static int seal(struct core *core, const struct seal_job *job)
+{
+	struct seal_job *beside = seals_room(core), here;
+	int error = OK;
+
+	if (beside) {
+		*beside = *job;
+		seals_publish(core);
+		return OK;
+	}
+	error = seals_collect(core);
+	here = *job;
+	log_seal(&here);
+	crypt_wipe(here.key, KEY_SIZE);
+	return error ? error : nodes_add(core, here.leaf);
 }
 
 int log_append(struct core *core, Reentry__Header *header, const void *body, size_t body_n)
 {
-	uint8_t commitment[HASH_SIZE];
-	size_t header_n = 0, sealed_n = body_n + SEAL_OVERHEAD;
+	static const uint8_t later[HASH_SIZE];
+	struct seal_job job = { .position = core->last + 1, .body = body, .body_n = body_n };
 	const uint8_t *key = NULL;
-	uint8_t *value, *packed = NULL, leaf[HASH_SIZE];
-	void *room;
-	uint8_t at[DB_KEY_MAX];
+	uint8_t at[DB_KEY_MAX], *packed = NULL;
+	void *room = NULL;
 	int error;
 
 	header->has_position = header->has_recorded_at = header->has_epoch = true;
-	header->position = core->last + 1;
+	header->position = job.position;
 	header->recorded_at = core->now;
 	header->epoch = core->epoch;
+	header->has_commitment = body_n != 0;
+	header->commitment = (ProtobufCBinaryData){ HASH_SIZE, (uint8_t *)(uintptr_t)later };
 	error = log_key(core, header, true, &key);
+	if (!error)
+		error = pb_pack(header, &core->arena, &packed, &job.header_n);
+	if (!error)
+		error = db_put_room(&core->txn, T_LOG, at, db_key(at, "q", job.position), PREFIX + job.header_n + body_n + SEAL_OVERHEAD, &room);
+	header->has_commitment = false; /* whoever reads the header has another one */
 	if (error)
 		return error;
-	commit_to(header, key, body, body_n, commitment);
-	error = pb_pack(header, &core->arena, &packed, &header_n);
-	if (error)
-		return error;
-	error = db_put_room(&core->txn, T_LOG, at, db_key(at, "q", header->position), PREFIX + header_n + sealed_n, &room);
-	if (error)
-		return error;
-	value = room;
-	put32(value + HASH_SIZE, (uint32_t)header_n);
-	memcpy(value + PREFIX, packed, header_n);
-	/* The header is authenticated with the body: a body cannot be moved to another position, case or time. */
-	crypt_seal(key, body, body_n, value + PREFIX, header_n, value + PREFIX + header_n);
-	leaf_hash(value + PREFIX, header_n, value + PREFIX + header_n, sealed_n, leaf);
-	memcpy(value, leaf, HASH_SIZE); /* the room is LMDB's, and gone with the next put */
-	header->has_commitment = false; /* its memory ends here */
-	error = nodes_add(core, leaf);
+	job.value = room;
+	memcpy(job.key, key, KEY_SIZE);
+	put32(job.value + HASH_SIZE, (uint32_t)job.header_n);
+	memcpy(job.value + PREFIX, packed, job.header_n);
+	error = seal(core, &job);
+	crypt_wipe(job.key, KEY_SIZE);
 	if (!error)
 		core->last++;
 	return error;
@@ -187,7 +204,11 @@ int log_read(struct core *core, struct db_txn *txn, uint64_t position, struct ar
 	struct log_parts parts;
 	struct db_value value;
 	uint8_t at[DB_KEY_MAX];
-	int error = db_get(txn, T_LOG, at, db_key(at, "q", position), &value);
+	int error;
+
+	if (txn == &core->txn)
+		seals_wait(core); /* it may be one of this turn */
+	error = db_get(txn, T_LOG, at, db_key(at, "q", position), &value);
 
 	memset(ret_record, 0, sizeof *ret_record);
 	if (!error)

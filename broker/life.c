@@ -178,7 +178,7 @@ static int open_keys(struct broker *broker, struct core_options *options, uint8_
 static int open_core(struct broker *broker, struct err *err)
 {
 	const struct broker_file *file = &broker->config->file;
-	struct core_options options = { .dir = file->broker.store, .size_max = (size_t)file->limits.store_size, .reserve = (size_t)file->limits.store_reserve };
+	struct core_options options = { .dir = file->broker.store, .size_max = (size_t)file->limits.store_size, .reserve = (size_t)file->limits.store_reserve, .beside = true };
 	struct key_pair signing = { 0 };
 	uint8_t master[KEY_SIZE];
 	int rc = open_keys(broker, &options, master, &signing, err);
