@@ -9,6 +9,8 @@
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
 #define ZAP_DOMAIN "reentry"
 #define ZAP_PARTS 7              /* of a CURVE request: version, request, domain, address, identity, mechanism, key */
+#define ZAP_REPLY_PARTS 6        /* version, request, status, text, user, metadata */
+#define ZAP_REQUEST_MAX 32       /* libzmq's own are one byte; up to 33 it keeps a part without memory of its own */
 
 _Static_assert(sizeof(zmq_msg_t) <= sizeof ((struct wire_message *)NULL)->opaque, "wire_message.opaque holds a zmq_msg_t");
 
@@ -24,7 +26,7 @@ struct wire_server {
 
 /* One request: reads all its parts; keeps the address, and the key if it is a CURVE request of the form that RFC 27 gives. */
 struct zap_request {
-	uint8_t request[64];
+	uint8_t request[ZAP_REQUEST_MAX];
 	size_t request_n;
 	char address[64], key[41];
 	bool usable;
@@ -77,17 +79,36 @@ static bool zap_receive(void *socket, struct zap_request *request)
 	return true;
 }
 
+/* All parts of a reply, or none. */
+static bool zap_parts(const struct zap_request *request, const char *const words[3], zmq_msg_t ret_parts[ZAP_REPLY_PARTS])
+{
+	const struct { const void *bytes; size_t n; } parts[ZAP_REPLY_PARTS] = {
+		{ "1.0", 3 }, { request->request, request->request_n }, { words[0], strlen(words[0]) }, { words[1], strlen(words[1]) }, { words[2], strlen(words[2]) }, { "", 0 },
+	};
+
+	for (size_t i = 0; i < ZAP_REPLY_PARTS; i++) {
+		if (zmq_msg_init_size(&ret_parts[i], parts[i].n)) {
+			while (i-- > 0)
+				(void)zmq_msg_close(&ret_parts[i]); /* never fails on an initialised message */
+			return false;
+		}
+		memcpy(zmq_msg_data(&ret_parts[i]), parts[i].bytes, parts[i].n);
+	}
+	return true;
+}
+
+/* A reply that were cut short would be the last one: the socket takes no request before it is whole. Without memory for it the peer is sent away, to come again. */
 static void zap_reply(void *socket, const struct zap_request *request, const char *user)
 {
-	const struct { const void *bytes; size_t n; } parts[] = {
-		{ "1.0", 3 }, { request->request, request->request_n }, { user ? "200" : "400", 3 },
-		{ user ? "OK" : "unknown key", user ? 2 : 11 }, { user ? user : "", user ? strlen(user) : 0 }, { "", 0 },
-	};
-	const size_t n = sizeof parts / sizeof *parts;
+	static const char *const unknown[] = { "400", "unknown key", "" }, *const later[] = { "300", "", "" };
+	const char *const known[] = { "200", "OK", user };
+	zmq_msg_t parts[ZAP_REPLY_PARTS];
 
-	for (size_t i = 0; i < n; i++)
-		if (zmq_send(socket, parts[i].bytes, parts[i].n, ZMQ_DONTWAIT | (i + 1 < n ? ZMQ_SNDMORE : 0)) < 0)
-			return; /* the session that asked is gone */
+	if (!zap_parts(request, user ? known : unknown, parts) && !zap_parts(request, later, parts))
+		return; /* cannot be: nothing in it is large enough to need memory */
+	for (size_t i = 0; i < ZAP_REPLY_PARTS; i++)
+		if (zmq_msg_send(&parts[i], socket, ZMQ_DONTWAIT | (i + 1 < ZAP_REPLY_PARTS ? ZMQ_SNDMORE : 0)) < 0)
+			(void)zmq_msg_close(&parts[i]); /* the session that asked is gone */
 }
 
 static void on_zap(void *context)

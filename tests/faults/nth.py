@@ -19,7 +19,8 @@ LIBRARY_ENDS = {               # libraries that end the process, and how, when t
     "libpgm-5.3.so.0": (-6, -11),  # zmq_ctx_new starts it: its pgm_malloc aborts; so does, or reads a null pointer, getprotobyname of glibc 2.36
 }
 COMMITS = {(phase, op) for phase in ("publish", "acknowledgement") for op in ("pwrite", "writev", "sync")}    # phases whose only writes are the store's
-BUNDLE = 100                   # injections into one daemon; then the next begins with an empty store, and nothing grows with the length of a run
+STRETCH = 100                  # n of one kind of call that fail in one daemon; then the next begins with an empty store, and nothing grows with the length of a run
+QUIET = 3                      # runs unharmed that end a stretch: how many calls there are is not the same in each run
 AT_MOST = 180                  # seconds beyond its time that a sample may take
 TELLING = 40                   # frames shown of a call that led to something wrong
 
@@ -144,14 +145,14 @@ class Sweep:
                 if over():
                     break
 
-    def stretch(self, phase, op, error, first, last):
-        """n = first, first + 1 … to the last, or, where that is None, until a run passes unharmed."""
-        at = first
-        while last is None or at <= last:
+    def stretch(self, phase, op, error, first):
+        """n = first, first + 1 … for STRETCH of them, or until runs pass unharmed."""
+        quiet, bound = 0, QUIET if self.calls.get((phase, op), 1) else 1
+        for at in range(first, first + STRETCH):
             fired, _ = self.once(Injection(phase, op, error, at))
-            if last is None and not fired:
+            quiet = 0 if fired else quiet + 1
+            if quiet == bound:
                 break
-            at += 1
 
     def finish(self):
         before = len(self.bench.book.wrongs)
@@ -166,20 +167,14 @@ class Sweep:
         return self.wrongs
 
 
-def bundles(calls):
-    """Every call of every phase with each of its errors, as stretches of at most BUNDLE in all. calls: what was measured; the last stretch of each kind has no end."""
-    made, room = [[]], BUNDLE
-    for (phase, op), n in calls.items():
-        for error in ERRORS[op] if n else ():
-            first = 1
-            while first <= n:
-                if not room:
-                    made.append([])
-                    room = BUNDLE
-                last = min(first + room - 1, n)
-                made[-1].append((phase, op, error, first, last if last < n else None))
-                room -= last - first + 1
-                first = last + 1
+def bundles(phases, calls):
+    """{(number of the phase, k): the k-th stretch of each kind and error}, as many as the calls that were measured need, and some more: no part of a run may rely on what another measured."""
+    made = collections.defaultdict(list)
+    for number, phase in enumerate(phases):
+        for op in ALL_OPS:
+            n = calls[phase, op]
+            for k in range((n + n // 2 + 8) // STRETCH + 1 if n else 1):
+                made[number, k] += [(phase, op, error, k * STRETCH + 1) for error in ERRORS[op]]
     return made
 
 

@@ -7,8 +7,7 @@ import time
 
 from agent_faults import AgentBench
 from broker_faults import BrokerBench
-from nth import ALL_OPS, Injection, Sweep, bundles
-from shim import name_of
+from nth import ALL_OPS, STRETCH, Injection, Sweep, bundles
 
 LEAST = 12               # calls that must have failed in a sample: fewer prove little
 
@@ -44,35 +43,28 @@ def in_folder(setting, name, make, work):
 
 
 def whole(setting, make):
-    """All of it, or each n-th bundle of it: PART=i/n."""
+    """All of it, or those bundles of it that are this part's: PART=i/n."""
     measured = in_folder(setting, "measure", make, lambda made: made.measure(made.bench.phases, ALL_OPS))
-    (part, parts), planned, count, wrongs = setting.part, bundles(measured.calls), collections.Counter(measured.count), len(measured.wrongs)
-    say_calls(setting, measured)
-    for number in range(part - 1, len(planned), parts):
+    phases, (part, parts), count, wrongs = measured.bench.phases, setting.part, collections.Counter(measured.count), len(measured.wrongs)
+    for phase in phases:
+        setting.say(f"  {phase}: " + ", ".join(f"{n} {op}" for (of, op), n in measured.calls.items() if of == phase and n))
+    planned = bundles(phases, measured.calls)
+    mine = [key for key in sorted(planned) if sum(key) % parts == part - 1]
+    for number, k in mine:
         began = time.monotonic()
 
-        def work(made, bundle=planned[number]):
-            for stretch in bundle:
+        def work(made, stretches=planned[number, k]):
+            made.calls = measured.calls
+            for stretch in stretches:
                 made.stretch(*stretch)
             made.finish()
 
-        made = in_folder(setting, str(number + 1), make, work)
+        made = in_folder(setting, f"{number}-{k}", make, work)
         count.update(made.count)
         wrongs += len(made.wrongs)
-        setting.say(f"  bundle {number + 1} of {len(planned)}, {told(planned[number])}: {time.monotonic() - began:.0f} s")
-    done = len(range(part - 1, len(planned), parts))
-    setting.say(f"  part {part} of {parts}: {done} of {len(planned)} bundles, {wrongs} wrong; " + ", ".join(f"{n} {what}" for what, n in sorted(count.items())))
+        setting.say(f"  {phases[number]}, n from {k * STRETCH + 1} to {(k + 1) * STRETCH}: {time.monotonic() - began:.0f} s")
+    setting.say(f"  part {part} of {parts}: {len(mine)} of {len(planned)} bundles, {wrongs} wrong; " + ", ".join(f"{n} {what}" for what, n in sorted(count.items())))
     return not wrongs
-
-
-def say_calls(setting, measured):
-    for phase in measured.bench.phases:
-        setting.say(f"  {phase}: " + ", ".join(f"{n} {op}" for (of, op), n in measured.calls.items() if of == phase and n))
-
-
-def told(bundle):
-    (phase, op, error, first, _), (phase_2, op_2, error_2, _, last) = bundle[0], bundle[-1]
-    return f"{phase}: {op} {first} ({name_of(error)}) to {phase_2}: {op_2} {last or 'the last'} ({name_of(error_2)})"
 
 
 def sweep(setting, make):

@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <zmq.h>
 
 #include "lib/clock.h"
 
@@ -175,6 +178,34 @@ static void a_known_key_gets_in_under_its_name(void **state)
 	assert_int_equal(scene->end.downs, 0);
 }
 
+static int without_memory; /* so many messages of a size that may need some */
+
+/* Stands before libzmq's own. */
+int zmq_msg_init_size(zmq_msg_t *message, size_t n)
+{
+	static int (*own)(zmq_msg_t *, size_t);
+
+	if (own == NULL)
+		*(void **)&own = dlsym(RTLD_NEXT, "zmq_msg_init_size");
+	if (n > 3 && without_memory > 0) {
+		without_memory--;
+		errno = ENOMEM;
+		return -1;
+	}
+	return own(message, n);
+}
+
+static void without_memory_for_an_answer_a_peer_comes_again(void **state)
+{
+	struct scene *scene = *state;
+
+	without_memory = 2;
+	connect_as(scene, &scene->agency_key, scene->server_key.curve_public);
+	wait_for(scene, &scene->end.ups, 1);
+	assert_int_equal(without_memory, 0);
+	assert_false(scene->end.given_up);
+}
+
 static void an_unknown_key_is_told_so_and_gives_up(void **state)
 {
 	struct scene *scene = *state;
@@ -318,6 +349,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_known_key_gets_in_under_its_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(without_memory_for_an_answer_a_peer_comes_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_unknown_key_is_told_so_and_gives_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_broker_with_another_key_is_not_talked_to, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_vanished_peer_is_an_error_and_not_silence, setup, teardown),
