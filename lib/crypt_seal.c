@@ -1,5 +1,6 @@
 /* XChaCha20-Poly1305, as libsodium defines it. OpenSSL does the larger part of it in two thirds of the time on processors with wide registers: XChaCha20-Poly1305 is ChaCha20-Poly1305 (RFC 8439)
- * under a key that HChaCha20 makes of the key and the first 16 bytes of the nonce. Both write the same bytes, so whoever cannot use the one (no memory, no such algorithm) uses the other. */
+ * under a key that HChaCha20 makes of the key and the first 16 bytes of the nonce. Both write the same bytes, so whoever cannot use the one (no such algorithm) uses the other.
+ * OpenSSL 3.0 ends the process when its very first use finds no memory: that is a kill -9 to us (docs/reliability.md). */
 #include "lib/crypt.h"
 
 #include <limits.h>
