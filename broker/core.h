@@ -48,7 +48,7 @@ int core_commit(struct core *core);
 void core_rollback(struct core *core);
 /* A commit beside the next turn, which is most of a turn's time on a disk:  core_begin A … core_flush, core_commit_begin,  core_begin B … core_flush, core_commit_wait (A is on disk: its receipts are told),
  * core_commit_begin (B) or core_commit. B builds on A; both are written in order; nothing of A is told before core_commit_wait returned OK, and nothing else is asked of the core meanwhile but core_deliveries_packed,
- * which gives what is on disk and hangs on nothing else; that only between the turns. core_may_fly: whether a flushed turn's commit may be begun so (not where tables are written out); if not, core_commit. An error of core_commit_begin: nothing happened. */
+ * which gives what is on disk and hangs on nothing else; that only between the turns. core_may_fly: whether a flushed turn's commit may be begun so (not where a whole table is written); if not, core_commit. An error of core_commit_begin: nothing happened. */
 bool core_may_fly(const struct core *core);
 int core_commit_begin(struct core *core);
 bool core_commit_done(const struct core *core);             /* core_commit_wait will not wait */

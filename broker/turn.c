@@ -297,6 +297,8 @@ static bool land(struct broker *broker, bool made, int *rc)
 
 bool turn_wanted(struct broker *broker)
 {
+	if (broker->open)
+		return broker->sessions.ring_first != NULL;
 	return !broker->stalled && !core_held(broker->core) && (broker->sessions.ring_first || broker->turn_now || turn_timers_due(broker));
 }
 

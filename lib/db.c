@@ -350,7 +350,7 @@ static int count_layer(struct db_txn *txn, int table, const struct db_layers *la
 
 		if (at > 0 && behind_find(layers->items[0], table, key.mv_data, key.mv_size) != NULL)
 			continue;
-		error = node->fresh && db_is_behind(txn, table) ? ERR_NOTFOUND : db_remember(txn, mdb_get(txn->txn, txn->db->tables[table], &key, &value));
+		error = node->fresh && at == 0 && db_is_behind(txn, table) ? ERR_NOTFOUND : db_remember(txn, mdb_get(txn->txn, txn->db->tables[table], &key, &value));
 		if (error != OK && error != ERR_NOTFOUND)
 			return error;
 		if (error == OK && node->deleted)

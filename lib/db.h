@@ -98,14 +98,14 @@ int db_cursor_del(struct db_cursor *cursor);
  * settlings was never written. All calls above and below work on such a table as on another one, except that: read transactions see what is in memory as it is at the moment, not as it was when they began;
  * walks go forwards only; db_clear is ERR_INVALID while something of the table is in memory, and db_append then puts there, else into the file; and a read transaction may change such tables too, while nobody writes: db_commit keeps it. */
 int db_settle(struct db_txn *txn); /* writes what is in memory into the transaction, in order; the last thing before db_commit: a later change of such a table is ERR_INVALID */
-size_t db_behind(const struct db *db); /* bytes of memory */
+size_t db_behind(const struct db *db); /* bytes of memory that is not on its way */
 
 /* Staged transactions: write transactions whose changes stay in memory until their commit, so that the next one can be made while the one before is being written and synced. All calls above work as in a
  * write transaction, except that walks over what is in memory go forwards only, db_clear is ERR_INVALID, that there is no room in the map is told by the commit, and values that were borrowed stay until the
  * transaction ends or their own pair changes. They see what the one before has changed as soon as its commit has begun, and so do read transactions that begin then: whoever must not tell what is not on disk
  * yet asks after db_commit_wait. Errors as db_begin. */
 int db_begin_staged(struct db *db, struct db_txn *txn);
-/* Whether the commit of this transaction may be begun without waiting: it is staged, and does not write out what is behind (db_settle). */
+/* Whether the commit of this transaction may be begun without waiting: it is staged, and nothing of it failed. */
 bool db_may_fly(const struct db_txn *txn);
 /* Begins the commit in another thread; the transaction has ended, its changes are on their way. The one before must have arrived. An error: nothing happened, nothing is on its way. ERR_BUSY, ERR_INVALID, ERR_NOMEM, ERR_IO. */
 int db_commit_begin(struct db_txn *txn);

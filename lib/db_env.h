@@ -14,6 +14,8 @@ struct db {
 	struct db_folder folder;
 	struct db_txn *writer;      /* the running write transaction */
 	struct behind *behind;      /* what write-behind tables have in memory; NULL: there are none */
+	struct behind *settling;    /* what of that is on its way to the file; NULL: nothing */
+	struct behind *settled;     /* an empty one, to take turns with it */
 	uint32_t behind_tables;     /* a bit for each of them */
 	struct db_txn *changer;     /* whose changes in memory are not kept yet */
 	struct behind *stage;       /* what the running staged transaction has changed; NULL or empty: nothing */

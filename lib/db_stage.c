@@ -19,7 +19,7 @@ struct db_committer {
 	pthread_t thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	const struct behind *job;   /* NULL: nothing to do */
+	const struct behind *job, *behind; /* NULL: nothing to do; nothing is written out */
 	bool stop, done;            /* done: written tells how it went; read without the lock, too */
 	struct written written;
 	int fd;                     /* readable from then on */
@@ -34,6 +34,8 @@ struct db_layers db_layers_of(const struct db_txn *txn, int table)
 
 	if (db_is_behind(txn, table)) {
 		layers.items[layers.n++] = db->behind;
+		if (db->settling != NULL)
+			layers.items[layers.n++] = db->settling;
 		return layers;
 	}
 	if (txn->staged && db->stage != NULL)
@@ -73,7 +75,8 @@ int db_write_table(MDB_txn *txn, unsigned dbi, const struct behind *from, int ta
 	return rc;
 }
 
-static struct written write_all(const struct db *db, const struct behind *stage, bool settled)
+/* behind: what is written out of the write-behind tables, or NULL. */
+static struct written write_all(const struct db *db, const struct behind *stage, const struct behind *behind)
 {
 	struct written written = { 0 };
 	MDB_txn *txn;
@@ -82,7 +85,7 @@ static struct written write_all(const struct db *db, const struct behind *stage,
 	if (written.rc != 0)
 		return written;
 	for (int table = 0; (size_t)table < db->n_tables && written.rc == 0; table++) {
-		const struct behind *from = (db->behind_tables >> table & 1) == 0 ? stage : settled ? db->behind : NULL;
+		const struct behind *from = (db->behind_tables >> table & 1) == 0 ? stage : behind;
 
 		if (from != NULL)
 			written.rc = db_write_table(txn, db->tables[table], from, table);
@@ -154,7 +157,7 @@ int db_stage_commit(struct db_txn *txn)
 		return txn->error = ERR_BUSY;
 	}
 	let_go(txn); /* first: the writer may use again what only this snapshot still held */
-	error = outcome(db, write_all(db, db->stage, txn->settled));
+	error = outcome(db, write_all(db, db->stage, txn->settled ? db->behind : NULL));
 	behind_forget(db->stage);
 	if (db->behind != NULL)
 		db_end_behind(txn, error == OK);
@@ -170,7 +173,7 @@ static void *run(void *context)
 
 	(void)pthread_mutex_lock(&c->mutex); /* fails only for mutexes of other kinds; so below */
 	while (!c->stop) {
-		const struct behind *job = c->job;
+		const struct behind *job = c->job, *behind = c->behind;
 		struct written written;
 		uint64_t begin;
 
@@ -180,7 +183,7 @@ static void *run(void *context)
 		}
 		(void)pthread_mutex_unlock(&c->mutex);
 		begin = clock_monotonic_ns();
-		written = write_all(db, job, false);
+		written = write_all(db, job, behind);
 		written.ns = clock_monotonic_ns() - begin;
 		(void)pthread_mutex_lock(&c->mutex);
 		c->job = NULL;
@@ -242,7 +245,7 @@ int db_commit_fd(struct db *db, int *ret_fd)
 
 bool db_may_fly(const struct db_txn *txn)
 {
-	return txn->staged && !txn->settled && txn->error == OK;
+	return txn->staged && txn->error == OK;
 }
 
 int db_commit_begin(struct db_txn *txn)
@@ -256,17 +259,26 @@ int db_commit_begin(struct db_txn *txn)
 		error = ERR_BUSY;
 	if (error == OK && db->committer == NULL)
 		error = committer_new(db);
+	if (error == OK && txn->settled && db->settled == NULL && (db->settled = behind_new(db->n_tables)) == NULL)
+		error = ERR_NOMEM;
 	if (error != OK) {
 		db_abort(txn);
 		return txn->error = error;
 	}
 	let_go(txn);
+	if (txn->settled) {
+		db->settling = db->behind;
+		db->behind = db->settled;
+		db->settled = NULL;
+		txn->settled = false;
+	}
 	if (db->behind != NULL)
 		db_end_behind(txn, true);
 	db->flight = db->stage;
 	db->stage = NULL;
 	(void)pthread_mutex_lock(&db->committer->mutex);
 	db->committer->job = db->flight;
+	db->committer->behind = db->settling;
 	db->committer->done = false;
 	(void)pthread_cond_broadcast(&db->committer->changed);
 	(void)pthread_mutex_unlock(&db->committer->mutex);
@@ -307,6 +319,11 @@ int db_commit_wait(struct db *db, uint64_t *ret_ns)
 	behind_forget(db->flight);
 	db->spare = db->flight;
 	db->flight = NULL;
+	if (db->settling != NULL) {
+		behind_forget(db->settling);
+		db->settled = db->settling;
+		db->settling = NULL;
+	}
 	if (db->writer != NULL && db->writer->staged)
 		look_again(db->writer);
 	return outcome(db, written);
@@ -343,4 +360,5 @@ void db_stage_release(struct db *db)
 	db_snapshot_release(db);
 	behind_free(db->stage);
 	behind_free(db->spare);
+	behind_free(db->settled);
 }

@@ -57,7 +57,7 @@ void place_open(struct core_place *place)
 {
 	struct core_options options = {
 		.dir = place->dir, .keys_dir = place->keys, .size_max = place->size_max, .reserve = place->reserve, .behind_max = place->behind_max, .volatile_store = !place->durable, .master_key = place->master,
-		.signing_seed = place->signing,
+		.signing_seed = place->signing, .beside = true,
 	};
 
 	if (core_open(&options, &place->config->policy, place->config->policy_text, &place->core, &place->err))

@@ -124,6 +124,39 @@ static void a_turn_given_up_leaves_the_one_before(void **state)
 	assert_rebuilt(place);
 }
 
+/* So many records that a second thread seals some of them: the log is whole, in a turn that counts and behind one that was given up. */
+static void large_turns_are_sealed_by_two(void **state)
+{
+	struct core_place *place = *state;
+	struct core_record record;
+	struct core_receipt receipt = { 0 };
+	uint64_t before;
+
+	place_case(place, "C-1");
+	for (int round = 0; round < 20; round++) {
+		before = place_last(place);
+		place_begin(place);
+		for (int i = 0; i < 200 + 37 * round; i++) {
+			receipt = place_publish(place, "pi-a", need(place, NULL, "C-1", "many"));
+			assert_int_equal(receipt.result, REENTRY__OUTCOME__VALUE__ACCEPTED);
+		}
+		if (round % 3 == 2) {
+			core_rollback(place->core);
+			assert_int_equal(place_last(place), before);
+			continue;
+		}
+		take_off(place);
+		assert_int_equal(core_commit_wait(place->core, &(uint64_t){ 0 }), OK);
+		assert_true(place_last(place) >= receipt.sequence);
+		for (uint64_t position = before + 1; position <= receipt.sequence; position++)
+			assert_int_equal(core_record(place->core, position, &place->arena, &record), OK);
+		arena_reset(&place->arena);
+	}
+	assert_rebuilt(place);
+	place_crash(place);
+	assert_rebuilt(place);
+}
+
 static int small_place(void **state)
 {
 	struct core_place *place;
@@ -206,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_turn_builds_on_the_one_on_its_way),
 		TEST(a_turn_given_up_leaves_the_one_before),
+		TEST(large_turns_are_sealed_by_two),
 		cmocka_unit_test_setup_teardown(what_a_failed_commit_took_with_it_comes_again, small_place, core_place_remove),
 	};
 
