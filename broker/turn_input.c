@@ -2,6 +2,7 @@
 #include "broker/turn_internal.h"
 
 #define QUANTUM 128                  /* items that one session gets before it is the next one's turn */
+#define LOOK_UP 16                   /* items between two looks at the commit on its way */
 #define QUICK_MAX 16                 /* items of a session that has no more: it waits for their receipts */
 #define ARENA_SOFT ((size_t)48 << 20)   /* a turn that has used so much memory takes no more */
 #define TURN_US_MAX 50000            /* of a turn that follows a slow commit */
@@ -40,7 +41,13 @@ static int take_cosign(struct broker *broker, struct session *session, const Ree
 	return op.note ? turn_do(broker, &op) : OK;
 }
 
-/* At most `room` items of the frame. */
+/* The disk waits for this turn. */
+static bool landed(const struct broker *broker)
+{
+	return broker->flying && core_commit_done(broker->core);
+}
+
+/* At most `room` items of the frame, and not all of them when the disk begins to wait. */
 static int take_items(struct broker *broker, struct session *session, const Reentry__Publish *publish, size_t room, size_t *ret_taken)
 {
 	struct frame *frame = session->first;
@@ -49,7 +56,7 @@ static int take_items(struct broker *broker, struct session *session, const Reen
 	int rc = OK;
 
 	n = n < room ? n : room;
-	for (size_t i = 0; i < n && !rc; i++) {
+	for (size_t i = 0; i < n && !rc && !(i % LOOK_UP == LOOK_UP - 1 && landed(broker)); i++) {
 		const Reentry__Publish__Item *item = publish->items[frame->next_item + i];
 		const struct op op = { .kind = OP_PUBLISH, .session = session, .item = item, .frame = frame->number, .held = hold_covers(session, frame->number, &item->content) };
 
@@ -116,7 +123,7 @@ bool turn_is_over(const struct broker *broker)
 {
 	const struct turn *turn = broker->turn;
 	const uint64_t us = stats_us() - turn->began_us;
-	const bool time = broker->flying ? core_commit_done(broker->core) || us >= TURN_US_MAX : us >= turn_us(broker);
+	const bool time = broker->flying ? landed(broker) || us >= TURN_US_MAX : us >= turn_us(broker);
 
 	return time || turn->failed || broker->asking || turn->arena.used > ARENA_SOFT || core_crowded(broker->core);
 }
