@@ -7,7 +7,7 @@ import subprocess
 import time
 import uuid
 
-from broker_faults import AGENCIES, ENDING, OTHER, PATIENCE, Ended
+from broker_faults import AGENCIES, ENDING, PATIENCE, Ended, other_operator
 from control import Control, Down, Refused
 from country import BIN, DEADLINE, Country, load_proto, wait_for
 from shim import Shim
@@ -238,17 +238,8 @@ class AgentBench:
 
     def purge(self, case):
         """The other operator confirms the erasure: the agent is told to destroy what it holds of the case."""
-        run = os.path.join(self.folder, "run")
-        for path in (self.folder, run):
-            os.chmod(path, 0o711)
-        os.chmod(os.path.join(run, "broker.sock"), 0o666)
-        if os.geteuid() == 0:
-            os.seteuid(OTHER)
-        try:
+        with other_operator(self.folder):
             _, end = self.country.control(do="erase", case=case, order="art. 17, seen", confirm=True)
-        finally:
-            if os.geteuid() == OTHER:
-                os.seteuid(0)
         if end["end"] == "ok":
             self.book.purged.add(case)
             self.until_purged(case, PATIENCE)

@@ -1,4 +1,5 @@
 """The broker with one call of it failing, and what must hold behind that: a book kept outside of it has what was told to whom, and each round is held against the book."""
+import contextlib
 import json
 import os
 import re
@@ -36,6 +37,22 @@ def iter_lines(connection):
         yield line
         if line.startswith('{"end"'):
             return
+
+
+@contextlib.contextmanager
+def other_operator(folder):
+    """As root: what follows is asked by another user, who is let to the broker's socket."""
+    run = os.path.join(folder, "run")
+    for path in (folder, run):
+        os.chmod(path, 0o711)
+    os.chmod(os.path.join(run, "broker.sock"), 0o666)
+    if os.geteuid() == 0:
+        os.seteuid(OTHER)
+    try:
+        yield
+    finally:
+        if os.geteuid() == OTHER:
+            os.seteuid(0)
 
 
 class Book:
@@ -332,13 +349,18 @@ class BrokerBench:
         c.write_config()
 
     def rotate(self, _):
+        if self.reload():
+            self.peer("care-a")          # goes in by the new key, or by the old one if it was not taken over
+            self.peers.pop("care-a").close()
+
+    def reload(self):
+        """Whether it lives, and has taken the configuration over, or not."""
         mark = self.mark()
         self.country.process.send_signal(signal.SIGHUP)
         wait_for(lambda: not self.alive or re.search("configuration (not )?taken over", self.log_from(mark)), "the reload")
         if self.alive:
             self.country.read_endpoints()
-            self.peer("care-a")          # goes in by the new key, or by the old one if it was not taken over
-            self.peers.pop("care-a").close()
+        return self.alive
 
     def back_up(self, _=None):
         self.n += 1
@@ -359,17 +381,8 @@ class BrokerBench:
 
     def erase(self, subject):
         """The other operator confirms."""
-        run = os.path.join(self.folder, "run")
-        for path in (self.folder, run):
-            os.chmod(path, 0o711)
-        os.chmod(os.path.join(run, "broker.sock"), 0o666)
-        if os.geteuid() == 0:
-            os.seteuid(OTHER)
-        try:
-            lines, end = self.control(do="erase", case=subject, order="art. 17, seen", confirm=True)
-        finally:
-            if os.geteuid() == OTHER:
-                os.seteuid(0)
+        with other_operator(self.folder):
+            _, end = self.control(do="erase", case=subject, order="art. 17, seen", confirm=True)
         if end["end"] == "ok" or "is erased" in str(end):
             self.book.erased.add(subject)
         return end
@@ -391,7 +404,8 @@ class BrokerBench:
         if not self.alive:
             self.restart()
         if phase == "rotation":
-            self.country.reload()
+            if not self.reload():        # it was about to end when it was looked at last
+                raise Ended("it ended instead of reloading")
             self.check_key()
         if phase == "erasure":
             self.settle_erasure(given)

@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e"), os.path.join(os.path.dirname(HERE), "crash")]
 
 from agency import Agency  # noqa: E402
-from broker_faults import ACCEPTED, AGENCIES, DUPLICATE, OTHER, REFUSED  # noqa: E402
+from broker_faults import ACCEPTED, AGENCIES, DUPLICATE, REFUSED, other_operator  # noqa: E402
 from control import ask  # noqa: E402
 from country import Country, load_proto, wait_for  # noqa: E402
 
@@ -150,17 +150,12 @@ class Full:
             _, end = self.country.control(**request)
             check(end == {"end": "ok"}, f"{request['do']}: {end}")
         if os.geteuid() == 0:
-            os.chmod(self.country.folder, 0o711)
-            os.chmod(os.path.join(self.country.folder, "run"), 0o711)
-            os.chmod(os.path.join(self.country.folder, "run", "broker.sock"), 0o666)
             try:
-                os.seteuid(OTHER)
-                _, end = self.country.control(do="erase", case=subject, order="art. 17, seen", confirm=True)
+                with other_operator(self.country.folder):
+                    _, end = self.country.control(do="erase", case=subject, order="art. 17, seen", confirm=True)
                 check(end == {"end": "ok"}, f"erase: {end}")
             except OSError as error:
                 check(False, f"erase: {error}")
-            finally:
-                os.seteuid(0)
 
     def replay(self):
         audit = self.country.peer("audit-nl").hello(session=time.monotonic_ns())
