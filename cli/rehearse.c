@@ -2,17 +2,15 @@
  * that are online get what is queued for them and acknowledge it, until nothing moves. What a moment produced is printed in the order of the log. */
 #include "cli/rehearse.h"
 
-#include <ftw.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "broker/config.h"
 #include "broker/core.h"
+#include "cli/rehearse_folder.h"
 #include "lib/buf.h"
 #include "lib/crypt.h"
 #include "lib/id.h"
@@ -30,7 +28,8 @@ struct line { uint64_t sequence; const char *to; char *text; size_t n; }; /* to 
 struct rehearsal {
 	struct broker_config *config;
 	struct core *core;
-	char dir[256], store[300], keys[300];
+	struct rehearse_folder folder;
+	char store[300], keys[300];
 	uint8_t master[KEY_SIZE];
 	moment now;
 	bool *offline;                  /* by index in the policy */
@@ -43,21 +42,6 @@ struct rehearsal {
 };
 
 static volatile sig_atomic_t stopped;  /* by this signal: the folder is removed on the way out */
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void clean_up(struct rehearsal *r)
-{
-	if (r->dir[0])
-		(void)nftw(r->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS); /* best effort: it is a temporary folder */
-	r->dir[0] = 0;
-}
 
 static void on_signal(int number)
 {
@@ -86,20 +70,12 @@ static int go_on(struct rehearsal *r)
 
 static int make_folder(struct rehearsal *r)
 {
-	const char *tmp = getenv("TMPDIR");
-	const char *bases[] = { "/dev/shm", tmp && strlen(tmp) < 200 ? tmp : "/tmp", "/tmp" };
-
-	for (size_t i = 0; i < 3; i++) {
-		(void)snprintf(r->dir, sizeof r->dir, "%s/reentry-rehearse-XXXXXX", bases[i]); /* bounded above */
-		if (!mkdtemp(r->dir))
-			continue;
-		(void)snprintf(r->store, sizeof r->store, "%s/store", r->dir);
-		(void)snprintf(r->keys, sizeof r->keys, "%s/keys", r->dir);
-		catch_signals();
-		return OK;
-	}
-	r->dir[0] = 0;
-	return err_errno(&r->err, ERR_IO, "no folder for a temporary store; set TMPDIR to one that can be written");
+	if (rehearse_folder_make(&r->folder))
+		return err_errno(&r->err, ERR_IO, "no folder for a temporary store; set TMPDIR to one that can be written");
+	(void)snprintf(r->store, sizeof r->store, "%s/store", r->folder.path); /* fits */
+	(void)snprintf(r->keys, sizeof r->keys, "%s/keys", r->folder.path);
+	catch_signals();
+	return OK;
 }
 
 static int open_core(struct rehearsal *r)
@@ -204,7 +180,7 @@ static int print_delivery(struct rehearsal *r, const char *to, const Reentry__De
 static int core_failed(struct rehearsal *r, int error)
 {
 	if (error == ERR_FULL)
-		return err_set(&r->err, error, "no room in %s for the rehearsal's own store; free some, or play a smaller scenario", r->dir);
+		return err_set(&r->err, error, "no room in %s for the rehearsal's own store; free some, or play a smaller scenario", r->folder.path);
 	return err_set(&r->err, error, "the core failed: %s", err_text(error));
 }
 
@@ -305,7 +281,7 @@ static int play_event(struct rehearsal *r, const struct rehearse_line *in)
 	struct core_status status;
 	struct err why = { 0 };
 	char made[ID_TEXT_SIZE], seed[64];
-	const char *id = made;
+	const char *id;
 	uint8_t *content = NULL;
 	size_t n = 0;
 	uint64_t first;
@@ -493,7 +469,7 @@ int rehearse_main(int argc, char **argv)
 	arena_init(&r.arena, 0);
 	buf_init(&r.out);
 	error = rehearse(&r, config, optind < argc ? argv[optind] : "-", rebuild);
-	clean_up(&r);
+	rehearse_folder_remove(&r.folder);
 	if (!error && (fflush(stdout) || ferror(stdout)))
 		error = err_set(&r.err, ERR_IO, "the output cannot be written");
 	if (error)

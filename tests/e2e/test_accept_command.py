@@ -2,9 +2,10 @@
 import json
 import os
 import re
+import subprocess
 
 from agency import custody
-from country import wait_for
+from country import BIN, wait_for
 
 
 def operate(programs, country, *words, code=0):
@@ -156,3 +157,29 @@ def test_the_other_configuration_is_named(land, programs):
         f.write("x" * 9000)
     done = town.cli("accept-epoch", long, code=1)
     assert "is no record of a new epoch" in done.stderr and done.stderr.count("\n") == 1
+
+
+def folder_of(pid):
+    """The folder of a rehearsal's own store: it holds it open."""
+    try:
+        links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    except FileNotFoundError:
+        return None      # one was closed meanwhile
+    return next((link for link in links if re.search(r"/reentry-rehearse-\w{6}$", link)), None)
+
+
+def test_what_a_killed_rehearsal_leaves_goes_with_the_next(country, programs, tmp_path):
+    line = '{"at":"2027-02-01T10:00:00+01:00","by":"pi-utrecht","event":{"type":"custody.started","subject":"C-%d","data":{"start":"2027-02-01T09:00:00Z","origin":"0344"}}}\n'
+    short, long = tmp_path / "short.jsonl", tmp_path / "long.jsonl"
+    short.write_text(line % 1)
+    long.write_text("".join(line.replace("10:00:00", f"10:{n // 60:02d}:{n % 60:02d}") % n for n in range(1500)))     # more than a pipe takes: it is at work until somebody reads
+    command = [os.path.join(BIN, "reentry"), "rehearse", "-c", country.config, str(long)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as killed, subprocess.Popen(command, stdout=subprocess.PIPE) as living:
+        left, used = [wait_for(lambda p=process: folder_of(p.pid), "a rehearsal's folder") for process in (killed, living)]
+        killed.kill()
+        killed.wait()
+        assert os.path.isdir(left)
+        assert programs("reentry", "rehearse", "-c", country.config, str(short)).returncode == 0
+        assert not os.path.exists(left) and os.path.isdir(used)
+        assert living.stdout.read().count(b'"receipt"') == 1500
+    assert not os.path.exists(used)
