@@ -16,7 +16,7 @@ static uint8_t *put_varint(uint64_t value, uint8_t *at)
 
 static uint64_t zigzag(int64_t value)
 {
-	return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
+	return (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0);
 }
 
 /* The number at `value` as its varint has it. False: a type that is not written as a varint. */

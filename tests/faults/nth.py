@@ -160,7 +160,7 @@ class Sweep:
     def finish(self):
         before = len(self.bench.book.wrongs)
         try:
-            self.bench.whole()
+            self.steadily(self.bench.whole)
         except (Ended, AssertionError, TimeoutError, OSError) as error:
             self.bench.book.wrong(f"the last look: {error}")
         for text in self.bench.book.wrongs[before:]:
