@@ -104,7 +104,8 @@ int rehearse_line_read(const char *text, size_t n, struct arena *arena, struct r
 		if (!rest || !line.event)
 			return err_set(err, ERR_NOMEM, "out of memory");
 		memcpy(rest, text, at);
-		memcpy(rest + at, "{}", 2);
+		rest[at] = '{';
+		rest[at + 1] = '}';
 		memcpy(rest + at + 2, text + end, n - end);
 		text = rest;
 		n = n - line.event_n + 2;
