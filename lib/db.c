@@ -341,7 +341,7 @@ int db_del(struct db_txn *txn, int table, const void *key, size_t key_n)
 	return db_remember(txn, key_n == 0 ? MDB_BAD_VALSIZE : mdb_del(txn->txn, txn->db->tables[table], &name, NULL));
 }
 
-/* What is in memory counts where the file tells another story, and of what is there twice the newer. What is fresh and on its way may have arrived. */
+/* What is in memory counts where the file tells another story, and of what is there twice the newer. While something is on its way a fresh node says nothing about the file: the key that was there before may still be. */
 static int count_layer(struct db_txn *txn, int table, const struct db_layers *layers, unsigned at, uint64_t *n)
 {
 	for (const struct behind_node *node = behind_seek(layers->items[at], table, NULL, 0, false); node != NULL; node = node->next[0]) {
@@ -350,7 +350,7 @@ static int count_layer(struct db_txn *txn, int table, const struct db_layers *la
 
 		if (at > 0 && behind_find(layers->items[0], table, key.mv_data, key.mv_size) != NULL)
 			continue;
-		error = node->fresh && at == 0 && db_is_behind(txn, table) ? ERR_NOTFOUND : db_remember(txn, mdb_get(txn->txn, txn->db->tables[table], &key, &value));
+		error = node->fresh && layers->n == 1 && db_is_behind(txn, table) ? ERR_NOTFOUND : db_remember(txn, mdb_get(txn->txn, txn->db->tables[table], &key, &value));
 		if (error != OK && error != ERR_NOTFOUND)
 			return error;
 		if (error == OK && node->deleted)
