@@ -24,7 +24,7 @@ struct memory { double anon, rss; };
 struct memory host_memory(const struct host *host);
 /* A counter of `reentry admin status` (broker/stats.h), asked over the control socket. */
 double host_counter(const struct host *host, const char *name);
-/* CPU seconds so far: of its own thread, and of ZeroMQ's. */
+/* CPU seconds so far: of its own thread, and of all others (ZeroMQ, commits, sealing). */
 struct cpu { double own, zeromq; };
 struct cpu host_cpu(const struct host *host);
 
