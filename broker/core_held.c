@@ -241,7 +241,7 @@ int held_trim(struct held_states *states, struct arena *arena)
 		forget_unpacked(states, it);
 	}
 	while (states->bytes > HELD_MAX && states->oldest)
-		held_drop(states, states->oldest);
+		held_drop(states, states->oldest); /* lint: analyzer, because it takes it out of the list before it frees it */
 	return OK;
 }
 

@@ -243,7 +243,7 @@ static bool feed(struct broker *broker, struct session *session, size_t bytes_ma
 		unsigned held;
 
 		if (limiter_pass(&broker->failures, &held))
-			log_error("agency=%s its queue cannot be read: %s; %u more were held back", session->agency->id, err_text(rc), held);
+			log_error("agency=%s its queue cannot be read: %s%s", session->agency->id, err_text(rc), limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 		session->paused_until = clock_monotonic_ms() + PAUSE_MS;
 		return false;
 	}

@@ -283,7 +283,7 @@ static void malformed(struct broker *broker, struct session *session, const stru
 
 	broker->stats.malformed++;
 	if (limiter_pass(&broker->malformed, &held))
-		log_warn("agency=%s malformed message: %s; %u more were held back", session->agency->id, err->text, held);
+		log_warn("agency=%s malformed message: %s%s", session->agency->id, err->text, limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 	if (session->up && wire_peer_equal(&session->peer, peer))
 		session_end(broker, session, "malformed", err->text);
 	else

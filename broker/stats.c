@@ -1,6 +1,7 @@
 #include "broker/stats.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -41,4 +42,12 @@ uint64_t stats_us(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail. lint: clock_gettime, because figures of our own work need microseconds and decide nothing */
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+const char *limiter_more(unsigned held, char room[LIMITER_MORE])
+{
+	room[0] = '\0';
+	if (held)
+		(void)snprintf(room, LIMITER_MORE, "; %u more were held back", held); /* 34 characters at most */
+	return room;
 }

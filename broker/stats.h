@@ -57,5 +57,8 @@ uint64_t stats_us(void);             /* CLOCK_MONOTONIC in microseconds */
 struct limiter { int64_t next; unsigned held; };
 #define LIMITER_MS 10000
 bool limiter_pass(struct limiter *limiter, unsigned *ret_held);
+/* For the end of that line: "; 3 more were held back", or nothing where none was. */
+#define LIMITER_MORE 40
+const char *limiter_more(unsigned held, char room[LIMITER_MORE]);
 
 #endif

@@ -164,7 +164,7 @@ static void give_up(struct broker *broker, int rc)
 	if (!turn->n_ops)
 		broker->stalled = true; /* there was no transaction to begin with: on_due tries again */
 	if (limiter_pass(&broker->failures, &held))
-		log_error("a turn failed: %s; its publishes were answered %s; %u more were held back", err_text(rc), turn->full ? "storage-full" : "busy", held);
+		log_error("a turn failed: %s; its publishes were answered %s%s", err_text(rc), turn->full ? "storage-full" : "busy", limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 }
 
 /* An acknowledgement that could not be recorded has not happened: what it was about is still in the queue, and is sent again. */
@@ -283,7 +283,7 @@ static bool land(struct broker *broker, bool made, int *rc)
 		return true;
 	}
 	if (limiter_pass(&broker->failures, &held))
-		log_warn("a commit failed: %s; its turn and the next are run again; %u more were held back", err_text(error), held);
+		log_warn("a commit failed: %s; its turn and the next are run again%s", err_text(error), limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 	broker->turn = broker->other;
 	error = retry(broker, error);
 	finish(broker, error);

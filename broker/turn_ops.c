@@ -91,7 +91,7 @@ static void mark_failed(struct broker *broker, size_t i, int rc)
 	op->bad = true;
 	hold_behind(broker, op);
 	if (limiter_pass(&broker->failures, &held))
-		log_error("agency=%s operation failed: %s; it is left out; %u more were held back", op->session ? op->session->agency->id : "-", err_text(rc), held);
+		log_error("agency=%s operation failed: %s; it is left out%s", op->session ? op->session->agency->id : "-", err_text(rc), limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 }
 
 int turn_again(struct broker *broker)

@@ -72,8 +72,8 @@ static void alarm_contradiction(struct broker *broker, const struct session *ses
 
 	broker->stats.contradictions++;
 	if (limiter_pass(&broker->contradictions, &held))
-		log_error("agency=%s holds a signed checkpoint of %llu records that this log contradicts: the store was rolled back or replaced; see docs/operations.md; %u more were held back",
-		          session->agency->id, (unsigned long long)known, held);
+		log_error("agency=%s holds a signed checkpoint of %llu records that this log contradicts: the store was rolled back or replaced; see docs/operations.md%s",
+		          session->agency->id, (unsigned long long)known, limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 }
 
 /* Whether the end of the agent's epoch was given up by a new one that an operator began: what it holds of that end contradicts nothing. */
@@ -212,7 +212,7 @@ void witness_tick(struct broker *broker)
 		return;
 	rc = witness_issue(broker);
 	if (rc && limiter_pass(&broker->failures, &held))
-		log_error("no checkpoint could be signed: %s; %u more were held back", err_text(rc), held);
+		log_error("no checkpoint could be signed: %s%s", err_text(rc), limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 }
 
 /* --- cosignatures ----------------------------------------------------------------------------------------------------------- */
@@ -235,6 +235,6 @@ int witness_cosign(struct broker *broker, struct session *session, const char *n
 	}
 	broker->stats.denied++;
 	if (limiter_pass(&broker->malformed, &held))
-		log_warn("agency=%s its cosignature was not taken: %s; %u more were held back", session->agency->id, err.text, held);
+		log_warn("agency=%s its cosignature was not taken: %s%s", session->agency->id, err.text, limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 	return OK; /* of no consequence to the rest of the turn */
 }

@@ -15,7 +15,7 @@ static void deny(struct broker *broker, const char *curve_public, const char *ad
 	broker->stats.unknown_keys++;
 	if (!limiter_pass(&broker->denials, &held))
 		return;
-	log_warn("key=%.8s… address=%s refused: no agency of the configuration has this key; %u more were held back", curve_public, address, held);
+	log_warn("key=%.8s… address=%s refused: no agency of the configuration has this key%s", curve_public, address, limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 	(void)snprintf(broker->denied_key, sizeof broker->denied_key, "%.8s", curve_public); /* recorded by the next tick: no turn within a handshake */
 	broker->denied_more = held;
 }
