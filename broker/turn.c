@@ -282,6 +282,8 @@ static bool land(struct broker *broker, bool made, int *rc)
 		deliver_note_touched(broker);
 		return true;
 	}
+	if (error == ERR_UNSYNCED)
+		broker_die("the store", error);
 	if (limiter_pass(&broker->failures, &held))
 		log_warn("a commit failed: %s; its turn and the next are run again%s", err_text(error), limiter_more(held, (char[LIMITER_MORE]){ 0 }));
 	broker->turn = broker->other;

@@ -317,7 +317,7 @@ int db_commit_wait(struct db *db, uint64_t *ret_ns)
 	(void)pthread_mutex_unlock(&db->committer->mutex);
 	*ret_ns = written.ns;
 	behind_forget(db->flight);
-	db->spare = db->flight;
+	*(db->stage == NULL ? &db->stage : &db->spare) = db->flight; /* there are two: the other one is in the other place, or in neither */
 	db->flight = NULL;
 	if (db->settling != NULL) {
 		behind_forget(db->settling);
