@@ -64,6 +64,21 @@ static int format_mark(struct core *core)
 	return error ? error : db_put(&core->txn, T_META, format_name, sizeof format_name, &format, 1);
 }
 
+int projections_load(struct core *core)
+{
+	int error;
+
+	recent_forget(core);
+	core->n_agencies = core->n_agencies_committed = core->n_touched = core->n_told = core->n_damaged = 0;
+	memset(core->agency_slots, 0, sizeof core->agency_slots);
+	error = agencies_load(core);
+	if (!error)
+		error = nodes_load(core, core->last);
+	if (!error)
+		error = delta_open(core);
+	return error ? error : behind_open(core);
+}
+
 static int core_load(struct core *core, struct err *err)
 {
 	int error = log_last(core);
@@ -79,13 +94,7 @@ static int core_load(struct core *core, struct err *err)
 	if (!error)
 		error = epoch_load(core);
 	if (!error)
-		error = agencies_load(core);
-	if (!error)
-		error = nodes_load(core, core->last);
-	if (!error)
-		error = delta_open(core);
-	if (!error)
-		error = behind_open(core);
+		error = projections_load(core);
 	if (error)
 		return err_set(err, error, "the store cannot be read (%s); restore a backup, or check it with reentry verify --log", err_text(error));
 	return OK;
@@ -419,23 +428,14 @@ static int read_again(struct core *core)
 	int error;
 
 	db_forget_behind(core->db);
-	recent_forget(core);
 	core->last = core->handed = core->committed = 0;
 	core->recorded_at = MOMENT_NONE;
 	core->epoch = 1;
 	core->issued = (struct issued){ 0 };
-	core->n_agencies = core->n_agencies_committed = core->n_told = core->n_damaged = 0;
-	memset(core->agency_slots, 0, sizeof core->agency_slots);
-	error = log_last(core);
+	error = log_last(core); /* the format is as it was: the first turn of a core does not fly */
 	if (!error)
 		error = checkpoints_load(core);
-	if (!error)
-		error = agencies_load(core);
-	if (!error)
-		error = nodes_load(core, core->last);
-	if (!error)
-		error = delta_open(core);
-	return error ? error : behind_open(core);
+	return error ? error : projections_load(core);
 }
 
 int core_commit_wait(struct core *core, uint64_t *ret_us)

@@ -127,6 +127,7 @@ struct core {
 };
 
 /* --- core.c ------------------------------------------------------------------------------------------------------------------- */
+int projections_load(struct core *core); /* memory follows the tables: at open, when they have been replaced, when what is in memory does not count */
 /* A core that only reads, for verification: nothing is looked at but the format. Without a master key, or without the key environment, core->keys is NULL. */
 int core_open_to_read(const struct core_options *options, const struct policy *policy, const char *policy_text, struct core **ret_core, struct err *err);
 

@@ -364,22 +364,6 @@ int rebuild_resume(struct core *core)
 	return error;
 }
 
-/* Memory follows the tables. */
-static int reload(struct core *core)
-{
-	int error;
-
-	core->n_agencies = core->n_agencies_committed = core->n_touched = core->n_damaged = 0;
-	recent_forget(core);
-	memset(core->agency_slots, 0, sizeof core->agency_slots);
-	error = agencies_load(core);
-	if (!error)
-		error = nodes_load(core, core->last);
-	if (!error)
-		error = delta_open(core);
-	return error ? error : behind_open(core);
-}
-
 /* --- the command ------------------------------------------------------------------------------------------------------------------- */
 
 /* A policy that was set and has not been on the record yet is put there, so that live and folded state are of the same one. */
@@ -416,7 +400,7 @@ int core_rebuild(struct core *core, bool compare, struct arena *arena, const cha
 	if (!error && !compare) {
 		error = replace(core, again);
 		if (!error)
-			error = reload(core);
+			error = projections_load(core);
 		if (error)
 			err_set(err, error, "the rebuilt state cannot be taken over: %s; restart the broker, it goes on with it", err_text(error));
 	}
