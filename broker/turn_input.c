@@ -129,7 +129,7 @@ bool turn_is_over(const struct broker *broker)
 }
 
 /* Round robin over the sessions with input, receiving more in between, until there is none or the turn has had its time. */
-static int take_input(struct broker *broker)
+int turn_take_more(struct broker *broker)
 {
 	const size_t burst = (size_t)broker->config->file.limits.burst;
 	struct session *session;
@@ -187,10 +187,5 @@ int turn_take(struct broker *broker)
 
 	if (!rc)
 		rc = take_due(broker);
-	return rc ? rc : take_input(broker);
-}
-
-int turn_take_more(struct broker *broker)
-{
-	return take_input(broker);
+	return rc ? rc : turn_take_more(broker);
 }

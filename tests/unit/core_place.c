@@ -105,6 +105,21 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
 	return remove(path);
 }
 
+int core_place_make_small(void **state, size_t reserve)
+{
+	struct core_place *place;
+
+	if (core_place_make(state))
+		return -1;
+	place = *state;
+	core_abandon(place->core);
+	(void)snprintf(place->dir, sizeof place->dir, "%s/small", place->root); /* shorter than its room */
+	place->size_max = (size_t)4 << 20;
+	place->reserve = reserve;
+	place_open(place);
+	return 0;
+}
+
 int core_place_remove(void **state)
 {
 	struct core_place *place = *state;

@@ -26,6 +26,7 @@ struct broker_config *place_config(struct core_place *place, const char *agencie
 void place_use(struct core_place *place, struct broker_config *config); /* core_set_policy; takes */
 
 int core_place_make(void **state);
+int core_place_make_small(void **state, size_t reserve); /* with a map of 4 MiB and that head-room, to be filled */
 int core_place_remove(void **state);
 /* One until the process ends, with a case C-1: for programs that are no cmocka tests. Aborts when it cannot be made. */
 struct core_place *core_place_lasting(void);

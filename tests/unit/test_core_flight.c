@@ -159,17 +159,7 @@ static void large_turns_are_sealed_by_two(void **state)
 
 static int small_place(void **state)
 {
-	struct core_place *place;
-
-	if (core_place_make(state))
-		return -1;
-	place = *state;
-	core_abandon(place->core);
-	(void)snprintf(place->dir, sizeof place->dir, "%s/small", place->root); /* shorter than its room */
-	place->size_max = (size_t)4 << 20;
-	place->reserve = (size_t)64 << 10;
-	place_open(place);
-	return 0;
+	return core_place_make_small(state, (size_t)64 << 10);
 }
 
 /* More than the map holds. */

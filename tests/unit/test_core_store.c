@@ -584,17 +584,7 @@ static void a_change_that_was_rolled_back_is_recorded_by_the_next_turn(void **st
 
 static int small_place(void **state)
 {
-	struct core_place *place;
-
-	if (core_place_make(state))
-		return -1;
-	place = *state;
-	core_abandon(place->core);
-	(void)snprintf(place->dir, sizeof place->dir, "%s/small", place->root); /* shorter than its room */
-	place->size_max = (size_t)4 << 20;
-	place->reserve = (size_t)1 << 20;
-	place_open(place);
-	return 0;
+	return core_place_make_small(state, (size_t)1 << 20);
 }
 
 static void a_full_store_takes_acknowledgements_and_audits(void **state)
