@@ -29,7 +29,7 @@ static const struct conf_row broker_group_rows[] = {
 };
 static const struct conf_row limits_rows[] = {
 	ROW(limits_group, burst, CONF_INT, "1024", 1, 65536, "messages", "Messages taken in one turn of the loop, at most."),
-	ROW(limits_group, turn, CONF_DURATION, "5ms", 0, 1000, "duration", "Time that a turn may go on receiving, or as long as the last sync took, if that is longer."),
+	ROW(limits_group, turn, CONF_DURATION, "5ms", 0, 1000, "duration", "Time that a turn may go on receiving; if the sync of the one before takes longer, until that is done (50 ms at most)."),
 	ROW(limits_group, window, CONF_INT, "4096", 1, 65536, "deliveries", "Deliveries that one agency may have unacknowledged."),
 	ROW(limits_group, message_max, CONF_SIZE, "4MiB", 131072, 67108864, "size", "One message on the wire, at most."),
 	ROW(limits_group, connections_max, CONF_INT, "1024", 1, 65536, "connections", "Agencies connected at the same time, at most."),
